@@ -1,0 +1,37 @@
+# Every library Mezzo uses (DESIGN: dependencies). scripts/setup.sh installs the same list.
+find_package(Threads REQUIRED)
+find_package(OpenMP REQUIRED COMPONENTS CXX)
+find_package(Protobuf REQUIRED)
+find_package(nlohmann_json REQUIRED)
+find_package(CLI11 REQUIRED)
+find_package(PkgConfig REQUIRED)
+pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
+pkg_check_modules(libxxhash REQUIRED IMPORTED_TARGET libxxhash)
+add_library(libzip::zip ALIAS PkgConfig::libzip)
+add_library(xxHash::xxhash ALIAS PkgConfig::libxxhash)
+
+# The ONNX messages Mezzo reads, as a library of their own so that generated code keeps its own warnings.
+set(generated ${PROJECT_BINARY_DIR}/generated)
+file(MAKE_DIRECTORY ${generated}/frontend)
+add_custom_command(
+  OUTPUT ${generated}/frontend/onnx.pb.cc ${generated}/frontend/onnx.pb.h
+  COMMAND protobuf::protoc --cpp_out=lite:${generated} -I ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/frontend/onnx.proto
+  DEPENDS ${PROJECT_SOURCE_DIR}/frontend/onnx.proto)
+add_library(mezzo_proto STATIC ${generated}/frontend/onnx.pb.cc)
+target_include_directories(mezzo_proto SYSTEM PUBLIC ${generated})
+target_link_libraries(mezzo_proto PUBLIC protobuf::libprotobuf-lite)
+
+add_library(mezzo_cpu INTERFACE)  # what the CPU backend links
+target_link_libraries(mezzo_cpu INTERFACE OpenMP::OpenMP_CXX)
+if(MEZZO_CPU_JIT)
+  find_package(LLVM 19 REQUIRED CONFIG)
+  target_include_directories(mezzo_cpu SYSTEM INTERFACE ${LLVM_INCLUDE_DIRS})
+  target_link_libraries(mezzo_cpu INTERFACE LLVM-19)
+  target_link_directories(mezzo_cpu INTERFACE ${LLVM_LIBRARY_DIRS})
+  target_compile_definitions(mezzo_cpu INTERFACE MEZZO_CPU_JIT)
+endif()
+if(MEZZO_ONEDNN)
+  find_package(dnnl REQUIRED)
+  target_link_libraries(mezzo_cpu INTERFACE DNNL::dnnl)
+  target_compile_definitions(mezzo_cpu INTERFACE MEZZO_ONEDNN)
+endif()

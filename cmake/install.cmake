@@ -1,0 +1,1 @@
+# Install rules: headers, library, command, CMake package and .pc file.

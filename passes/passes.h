@@ -1,0 +1,78 @@
+// passes.h: every pass, with what it turns into what, and the options they read. A pass is a free function in a file of
+// its own; the order stands in pipeline.cpp.
+#pragma once
+#include "ir/graph.h"
+
+namespace mezzo::passes {
+
+enum class OptimizerKind : uint8_t { sgd, adam, adamw };
+// Semantics and defaults of torch.optim.{SGD,Adam,AdamW}.
+struct OptimizerOptions {
+  OptimizerKind kind = OptimizerKind::sgd;
+  double lr = 0.01, momentum = 0, dampening = 0, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
+  bool nesterov = false;
+};
+
+enum class LossScaleKind : uint8_t { none, fixed, dynamic };
+// The state machine of docs/loss-scaling.md; growth and backoff are powers of two.
+struct LossScaleOptions {
+  LossScaleKind kind = LossScaleKind::none;
+  double init = 65536, growth = 2, backoff = 0.5, min = 1, max = 16777216;
+  int64_t interval = 2000;
+};
+
+// What the precision plan shall do against the rules: all nodes whose ONNX name, op type or glob matches.
+struct PrecisionOverride {
+  std::string match;   // a node name, an op type, or a glob over node names
+  ir::DType dtype;     // f32, bf16 or f16
+};
+struct PlanRow {
+  std::string value;   // ONNX node name and output
+  std::string op;
+  ir::DType dtype;
+  std::string rule;    // why
+  bool overridden = false;
+};
+
+struct Options {
+  std::optional<ir::DType> low;  // bf16 or f16; none = all f32
+  std::vector<PrecisionOverride> overrides;
+  LossScaleOptions loss_scale;
+  std::optional<OptimizerOptions> optimizer;  // none: gradients are outputs `grad:<parameter>`
+  std::optional<double> clip_norm;
+  int64_t accumulate = 1;                     // micro-batches per step
+  bool gradient_outputs = false;              // also with an optimizer
+  bool channels_last = true;                  // assign_layout
+  std::vector<PlanRow>* plan = nullptr;       // filled by assign_precision
+};
+
+using ir::Graph;
+
+// Inserts Casts so that matrix products and convolutions run in `low`; fills the plan with the reason for every value.
+void assign_precision(Graph&, const Options&);
+// Appends the backward graph of output "loss" (seed: LossSeed) and outputs `grad:<name>` for every parameter state.
+void autodiff(Graph&, const Options&);
+// LossSeed -> the loss scale state; gradients are unscaled in f32; adds the finite check and the scaler's updates.
+void scale_loss(Graph&, const Options&);
+// Gradient outputs -> parameter and slot updates (norm, clip, optimizer), in f32 on the master weights.
+void add_optimizer(Graph&, const Options&);
+// update s = v -> update s = Select(all_finite, v, s), except for unconditional updates.
+void guard_updates(Graph&, const Options&);
+// Composite ops -> scalar, index, reduce and kernel primitives, with explicit Casts around 16-bit floats.
+void expand(Graph&, const Options&);
+// Algebraic rules that keep every bit: x*1, x+0, cast pairs whose inner cast widens, movement of movement.
+void simplify(Graph&, const Options&);
+// Nodes on constants only -> their value.
+void fold_constants(Graph&, const Options&);
+// Equal nodes -> one.
+void cse(Graph&, const Options&);
+// NCHW convolutions and windows -> channels-last ones; transposes sink until they cancel.
+void assign_layout(Graph&, const Options&);
+// Primitives -> Kernel nodes with bodies (codegen/README.md says which bodies are legal).
+void fuse(Graph&, const Options&);
+// A linear order with small peak memory; sets Graph::scheduled.
+void schedule(Graph&, const Options&);
+// Offsets of every value in one arena; states and graph inputs live outside it.
+void plan_memory(Graph&, const Options&);
+
+}  // namespace mezzo::passes
