@@ -1,0 +1,49 @@
+// program.h: what a backend makes of a planned graph: a flat list of launches over one arena.
+#pragma once
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "ir/graph.h"
+
+namespace mezzo::codegen {
+
+// Where a run finds its memory. Pointers are 64-byte aligned; sizes are those of the types in the graph.
+struct Bindings {
+  std::byte* arena = nullptr;                // Program::arena_bytes()
+  std::vector<const std::byte*> inputs;      // in order of the graph's Input nodes
+  std::vector<std::byte*> states;            // in order of the graph's State nodes
+  std::vector<std::byte*> outputs;           // in order of Graph::outputs; null = not wanted
+};
+
+struct LaunchInfo {
+  std::string name;      // "k12" or the op's name
+  std::string detail;    // implementation, e.g. "jit row f32 x8" or oneDNN's implementation name
+  ir::Origin origin;
+  ir::Phase phase;
+  int64_t bytes = 0;     // read + written
+  int64_t flops = 0;
+};
+
+class Program {
+ public:
+  virtual ~Program() = default;
+  // Runs all launches in order. Not re-entrant; different programs may run at the same time.
+  virtual void run(const Bindings&) = 0;
+  // Like run, adding the time of each launch to `nanoseconds` (one entry per launch).
+  virtual void run_timed(const Bindings&, std::vector<int64_t>& nanoseconds) = 0;
+  virtual int64_t arena_bytes() const = 0;  // the plan's arena plus scratch of libraries and reductions
+  virtual const std::vector<LaunchInfo>& launches() const = 0;
+};
+
+struct CpuOptions {
+  std::string cache_dir;          // empty: no disk cache
+  std::string dump_dir;           // empty: kernels are not dumped
+  int threads = 0;                // 0: all
+  bool interpret = false;         // run every kernel body through the evaluator (rounded mode)
+};
+
+// The CPU backend. Without LLVM (MEZZO_CPU_JIT off) it interprets, without oneDNN it uses own kernels.
+std::unique_ptr<Program> compile_cpu(const ir::Graph& planned, const CpuOptions& options);
+
+}  // namespace mezzo::codegen
