@@ -66,17 +66,21 @@ Value reshape(Value v, const Dims& dims);                  // explicit dims, no 
 Value transpose(Value v, const Ints& perm);                // output axis k is input axis perm[k]
 Value expand(Value v, const Dims& dims);                   // numpy broadcast to exactly `dims`
 Value slice(Value v, const Ints& starts, const Ints& ends, const Ints& axes, const Ints& steps);  // ONNX Slice
+// The transposed view of slice: a tensor of `dims` holding v where the slice reads and 0 elsewhere.
+Value unslice(Value v, const Dims& dims, const Ints& starts, const Ints& axes, const Ints& steps);
 Value pad(Value v, const Ints& begins, const Ints& ends, double fill = 0);  // one pair per axis; negative crops
 Value concat(const Values& parts, int64_t axis);
 Value iota(Graph& graph, const Dims& dims, int64_t axis, DType dtype = DType::i64);  // coordinate along `axis`
-// Sliding windows over the last `kernel.size()` axes: [..., D] -> [..., O, K] with
-// out[..., o, k] = v[..., o * stride + k * dilation - pad_begin], `fill` outside. O is given by `outputs`.
+// Sliding windows over kernel.size() neighbouring axes, the first being `first_axis` (default: the last axes): every
+// windowed extent D becomes O, and the kernel's extents K are appended:
+// out[.., o, .., k] = v[.., o * stride + k * dilation - pad, ..], `fill` outside. O is given by `outputs`.
 struct WindowSpec {
   Ints kernel, strides, dilations, pads;  // pads: begins only; ends follow from `outputs`
   Ints outputs;
+  std::optional<int64_t> first_axis = {};
 };
 Value window(Value v, const WindowSpec& spec, double fill = 0);
-// The transposed view: [..., O, K] -> [..., D, K] with out[..., d, k] = v[..., (d + pad - k * dilation) / stride, k]
+// The transposed view: [.., O, .., K] -> [.., D, .., K] with out[.., d, .., k] = v[.., (d + pad - k*dilation)/stride, .., k]
 // where that is a whole number in range, else 0. Summed over K it is the gradient of window. `inputs` is D.
 Value unwindow(Value v, const WindowSpec& spec, const Dims& inputs);
 
