@@ -80,6 +80,9 @@ struct OpDef {
   // Inputs that never get a gradient although they may be float (ratio, bounds, statistics). Integer ones never do.
   std::vector<int> no_grad_inputs = {};
 
+  // Inputs that stay f32 when the op runs in 16 bits: a bias that joins the accumulator, a norm's scale and statistics.
+  std::vector<int> f32_inputs = {};
+
   // ONNX inputs which the IR holds as attributes, because they must be known when the graph is built (axes, shapes, pads,
   // ratios): the importer evaluates ONNX input `position` and sets attribute `attr`. The op's inputs are the others.
   std::vector<ConstantInput> constant_inputs = {};

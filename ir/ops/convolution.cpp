@@ -164,6 +164,7 @@ const OpDef convolution_op = {
       }
       return out;
     },
+    .f32_inputs = {2},
 };
 MEZZO_REGISTER_OP(convolution_op);
 

@@ -105,6 +105,7 @@ const OpDef dot_op = {
       }
       return {da ? sum_to(da, a.dims()) : da, db ? sum_to(db, b.dims()) : db, dbias};
     },
+    .f32_inputs = {2},
 };
 MEZZO_REGISTER_OP(dot_op);
 
