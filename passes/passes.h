@@ -27,7 +27,8 @@ struct PrecisionOverride {
   ir::DType dtype;     // f32, bf16 or f16
 };
 struct PlanRow {
-  std::string value;   // ONNX node name and output
+  std::string node;    // ONNX node name
+  std::string value;   // the same, with the output's number where there are several
   std::string op;
   ir::DType dtype;
   std::string rule;    // why
