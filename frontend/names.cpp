@@ -1,0 +1,74 @@
+#include "frontend/names.h"
+
+#include <cstdint>
+
+namespace mezzo::frontend {
+namespace {
+
+// Length of the valid UTF-8 character at the front of `text`, 0 when it is broken.
+size_t character(std::string_view text) {
+  auto byte = [&](size_t i) { return i < text.size() ? static_cast<uint8_t>(text[i]) : 0u; };
+  uint32_t lead = byte(0);
+  if (lead < 0x80) return 1;
+  size_t size = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc2 ? 2 : 0;
+  if (size == 0 || lead > 0xf4 || text.size() < size) return 0;
+  uint32_t code = lead & (0x7fu >> size);
+  for (size_t i = 1; i < size; i++) {
+    if ((byte(i) & 0xc0) != 0x80) return 0;
+    code = code << 6 | (byte(i) & 0x3f);
+  }
+  bool overlong = (size == 3 && code < 0x800) || (size == 4 && code < 0x10000);
+  bool surrogate = code >= 0xd800 && code <= 0xdfff;
+  return overlong || surrogate || code > 0x10ffff ? 0 : size;
+}
+
+}  // namespace
+
+std::string quoted(std::string_view name) {
+  static constexpr char kDigits[] = "0123456789abcdef";
+  std::string out;
+  while (!name.empty() && out.size() < 120) {
+    size_t size = character(name);
+    auto byte = static_cast<uint8_t>(name.front());
+    if (size == 0 || byte < 0x20 || byte == 0x7f) {
+      out += {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 15]};
+      size = 1;
+    } else {
+      out += name.substr(0, size);
+    }
+    name.remove_prefix(size);
+  }
+  return name.empty() ? out : out + "...";
+}
+
+bool is_clean_text(std::string_view text) {
+  while (!text.empty()) {
+    size_t size = character(text);
+    if (size == 0 || text.front() == '\0') return false;
+    text.remove_prefix(size);
+  }
+  return true;
+}
+
+bool matches_glob(std::string_view pattern, std::string_view name) {
+  // Greedy with one point of return: the last star.
+  size_t p = 0, n = 0, star = std::string_view::npos, mark = 0;
+  while (n < name.size()) {
+    if (p < pattern.size() && pattern[p] == '*') {
+      star = p++;
+      mark = n;
+    } else if (p < pattern.size() && (pattern[p] == '?' || pattern[p] == name[n])) {
+      p++;
+      n++;
+    } else if (star != std::string_view::npos) {
+      p = star + 1;
+      n = ++mark;
+    } else {
+      return false;
+    }
+  }
+  while (p < pattern.size() && pattern[p] == '*') p++;
+  return p == pattern.size();
+}
+
+}  // namespace mezzo::frontend

@@ -1,0 +1,17 @@
+// names.h: names from a file in messages, and patterns over names from the user.
+#pragma once
+#include <string>
+#include <string_view>
+
+namespace mezzo::frontend {
+
+// The name as it may stand in a message: control characters and broken UTF-8 as \xNN, cut after 120 bytes.
+std::string quoted(std::string_view name);
+
+// True for text without NUL that is valid UTF-8 (no overlong forms, no surrogates).
+bool is_clean_text(std::string_view text);
+
+// Shell pattern: * any run, ? any one character; everything else is itself. The whole name must match.
+bool matches_glob(std::string_view pattern, std::string_view name);
+
+}  // namespace mezzo::frontend
