@@ -1,4 +1,4 @@
-// names.h: names from a file in messages, and patterns over names from the user.
+// names.h: names from a file, as they may stand in messages.
 #pragma once
 #include <string>
 #include <string_view>
@@ -10,8 +10,5 @@ std::string quoted(std::string_view name);
 
 // True for text without NUL that is valid UTF-8 (no overlong forms, no surrogates).
 bool is_clean_text(std::string_view text);
-
-// Shell pattern: * any run, ? any one character; everything else is itself. The whole name must match.
-bool matches_glob(std::string_view pattern, std::string_view name);
 
 }  // namespace mezzo::frontend
