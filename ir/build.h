@@ -11,6 +11,9 @@ namespace mezzo::ir {
 Value apply(std::string_view op, const Values& inputs, Attrs attrs = {});
 Values apply_all(std::string_view op, const Values& inputs, Attrs attrs = {});
 
+// d loss / d loss: 1, until scale_loss puts the loss scale there.
+Value make_loss_seed(Graph& graph, DType dtype);
+
 // A scalar of v's dtype.
 Value constant_like(Value v, double number);
 

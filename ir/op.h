@@ -116,5 +116,6 @@ bool is_state(const Node&);
 bool is_constant(const Node&);
 bool is_cast(const Node&);
 bool is_kernel(const Node&);
+bool is_loss_seed(const Node&);
 
 }  // namespace mezzo::ir

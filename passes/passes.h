@@ -41,7 +41,8 @@ struct Options {
   LossScaleOptions loss_scale;
   std::optional<OptimizerOptions> optimizer;  // none: gradients are outputs `grad:<parameter>`
   std::optional<double> clip_norm;
-  int64_t accumulate = 1;                     // micro-batches per step
+  int64_t accumulate = 1;                     // micro-batches per step; above 1 the pass `accumulate` splits the step
+  int64_t samples = 1;                        // in the graph's batch: the weight of its loss in an accumulation window
   bool gradient_outputs = false;              // also with an optimizer
   bool channels_last = true;                  // assign_layout
   std::vector<PlanRow>* plan = nullptr;       // filled by assign_precision
@@ -53,12 +54,29 @@ using ir::Graph;
 void assign_precision(Graph&, const Options&);
 // Appends the backward graph of output "loss" (seed: LossSeed) and outputs `grad:<name>` for every parameter state.
 void autodiff(Graph&, const Options&);
-// LossSeed -> the loss scale state; gradients are unscaled in f32; adds the finite check and the scaler's updates.
+// With micro-batches, between autodiff and scale_loss: leaves in the graph what one micro-batch does (forward, backward,
+// adding `samples` times loss and gradients to accumulators, pending statistics) and returns the graph that ends a window:
+// loss and gradients as means over all samples of the window, whatever the sizes of its micro-batches, commit of the
+// statistics, accumulators back to zero. Both graphs go through the passes that follow and share their states by name;
+// all updates of the micro-batch graph are unconditional, the scale is constant inside a window.
+[[nodiscard]] Graph accumulate(Graph& micro, const Options&);
+// LossSeed -> the loss scale state; gradients are unscaled in f32; adds the finite check and the scaler's updates. What
+// the graph lacks (a seed in the second graph of accumulate, gradients in the first) is left out.
 void scale_loss(Graph&, const Options&);
 // Gradient outputs -> parameter and slot updates (norm, clip, optimizer), in f32 on the master weights.
 void add_optimizer(Graph&, const Options&);
-// update s = v -> update s = Select(all_finite, v, s), except for unconditional updates.
+// update s = v -> update s = Where(finite, v, s), except for unconditional updates.
 void guard_updates(Graph&, const Options&);
+// A value that trace_overflow watches.
+struct TracePoint {
+  std::string what;  // op name; "input NAME" or "state NAME" for leaves
+  ir::Phase phase;
+  ir::Origin origin;
+};
+// A step (after scale_loss) -> the program that finds out why it was skipped: no updates, one output `bad_node`, the
+// position in the returned table of the first value, in execution order, that is not finite (-1: none). Run on the batch
+// and the unchanged state of the skipped step; it costs nothing in steps that commit.
+[[nodiscard]] std::vector<TracePoint> trace_overflow(Graph&, const Options&);
 // Composite ops -> scalar, index, reduce and kernel primitives, with explicit Casts around 16-bit floats.
 void expand(Graph&, const Options&);
 // Algebraic rules that keep every bit: x*1, x+0, cast pairs whose inner cast widens, movement of movement.

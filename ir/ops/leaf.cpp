@@ -1,4 +1,5 @@
 // leaf.cpp: what has no inputs: graph inputs, state, constants, the seed of the loss gradient; and the fused Kernel.
+#include "ir/build.h"
 #include "ir/op.h"
 
 namespace mezzo::ir {
@@ -89,5 +90,8 @@ bool is_input(const Node& n) { return &n.op() == &input; }
 bool is_state(const Node& n) { return &n.op() == &state; }
 bool is_constant(const Node& n) { return &n.op() == &constant; }
 bool is_kernel(const Node& n) { return &n.op() == &kernel; }
+bool is_loss_seed(const Node& n) { return &n.op() == &loss_seed; }
+
+Value make_loss_seed(Graph& graph, DType dtype) { return graph.add(loss_seed, {}, {{"dtype", dtype}})->out(); }
 
 }  // namespace mezzo::ir

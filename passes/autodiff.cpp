@@ -1,0 +1,160 @@
+// autodiff: appends the backward graph of output "loss" and outputs `grad:<parameter>`. See docs/autodiff.md.
+#include <unordered_map>
+
+#include "ir/build.h"
+#include "ir/op.h"
+#include "passes/differentiable.h"
+#include "passes/passes.h"
+#include "passes/step_names.h"
+
+namespace mezzo::passes {
+
+using namespace ir;
+
+namespace {
+
+Value checked_loss(const Graph& graph) {
+  Value loss = graph.find_output(kLoss);
+  if (!loss)
+    throw Error(ErrorCode::usage, "the graph has no output named loss", "", "attach an objective first");
+  require(is_float(loss.dtype()) && loss.type().count() == 1, "the loss must be one float, it is ",
+          to_string(loss.type()));
+  return loss;
+}
+
+// The formulas that `node` stands for, on `inputs`, each result rounded to the node's own type.
+Values expansion(Graph& to, const Node& node, Values inputs) {
+  const OpDef& op = node.op();
+  if (op.precision != Precision::low && op.precision != Precision::pass)
+    for (Value& v : inputs)
+      if (v && is_low(v.dtype())) v = cast(v, DType::f32);
+  Values out = op.expand(to, node, inputs);
+  check(out.size() == node.types().size(), op.name, " expands to another number of values");
+  for (size_t k = 0; k < out.size(); k++)
+    if (out[k]) out[k] = cast(out[k], node.type(static_cast<int>(k)).dtype);
+  return out;
+}
+
+// Puts the formulas of every composite without a gradient rule that stands on the way to the loss in its
+// place.
+void expand_composites_without_rule(Graph& graph) {
+  for (bool again = true; again;) {
+    Differentiable paths(graph, checked_loss(graph));
+    auto stands_for_formulas = [&](const Node& node) {
+      return !node.op().grad && node.op().meaning == Meaning::expand && paths.carries(node);
+    };
+    again = false;
+    for (auto& node : graph.nodes()) again = again || stands_for_formulas(*node);
+    if (!again) return;
+    graph = rewrite(graph, [&](Graph& to, const Node& node, const Values& inputs) -> std::optional<Values> {
+      if (!stands_for_formulas(node)) return std::nullopt;
+      return expansion(to, node, inputs);
+    });
+  }
+}
+
+// The reverse sweep over the nodes that a graph has when it is made.
+class Sweep {
+ public:
+  Sweep(Graph& graph, Value loss) : graph_(graph), paths_(graph, loss) {
+    for (auto& node : graph.nodes()) nodes_.push_back(node.get());
+    Scope scope(graph_, Phase::backward, loss.node->origin);
+    contribute(loss, reshape(make_loss_seed(graph_, compute_type(loss.dtype())), loss.dims()));
+  }
+
+  void run() {
+    refuse(paths_.obstacles());
+    for (auto it = nodes_.rbegin(); it != nodes_.rend(); ++it)
+      if ((*it)->input_count() > 0 && paths_.carries(**it)) visit(**it);
+    refuse(refused_);
+    for (Node* parameter : paths_.parameters()) {
+      if (paths_.tie(*parameter) == Differentiable::Tie::none) continue;
+      Scope scope(graph_, Phase::backward, parameter->origin);
+      Value g = gradient(parameter->out());
+      if (!g) g = expand(graph_.constant(0, gradient_type(parameter->out())), parameter->type().dims);
+      graph_.outputs.push_back({kGradPrefix + parameter->s("name"), g});
+    }
+  }
+
+ private:
+  // The dtype in which the finished gradient of `v` is kept: that of v, except that weights get theirs
+  // unrounded.
+  DType gradient_type(Value v) const { return paths_.is_weight(v) ? compute_type(v.dtype()) : v.dtype(); }
+
+  // `v` in the type that rules compute in.
+  Value widened(Value v) {
+    if (!v || !is_low(v.dtype())) return v;
+    Value& wide = wide_[v];
+    if (!wide) wide = cast(v, DType::f32);
+    return wide;
+  }
+
+  // Adds `part` to the gradient of `v`, after summing out (or filling in) what broadcasting did to its shape.
+  void contribute(Value v, Value part) {
+    if (part.dims() != v.dims()) {
+      part = cast(part, compute_type(v.dtype()));
+      part = sum_to(expand(part, broadcast(part.dims(), v.dims())), v.dims());
+    }
+    parts_[v].push_back(part);
+  }
+
+  // The finished gradient of `v`: its parts summed in f32 (f64 for f64) and rounded once; absent without
+  // parts.
+  Value gradient(Value v) {
+    auto found = parts_.find(v);
+    if (found == parts_.end()) return {};
+    const Values& parts = found->second;
+    Value sum = parts[0];
+    for (size_t i = 1; i < parts.size(); i++)
+      sum = cast(sum, compute_type(v.dtype())) + cast(parts[i], compute_type(v.dtype()));
+    return cast(sum, gradient_type(v));
+  }
+
+  void visit(const Node& node) {
+    Scope scope(graph_, Phase::backward, node.origin);
+    bool as_stored = node.op().precision == Precision::low;
+    Grad g{node, {}, {}, {}, {}};
+    bool reached = false;
+    for (int k = 0; k < node.output_count(); k++) {
+      Value out = node.out(k), dy = gradient(out);
+      reached = reached || dy;
+      if (dy) dy = as_stored ? cast(dy, out.dtype()) : widened(dy);
+      g.out.push_back(as_stored ? out : widened(out));
+      g.dy.push_back(dy);
+    }
+    if (!reached) return;
+    for (size_t i = 0; i < node.input_count(); i++) {
+      g.in.push_back(as_stored ? node.in(i) : widened(node.in(i)));
+      g.needs.push_back(Differentiable::carries(node, i) && paths_.carries(node.in(i)));
+    }
+    Values parts;
+    try {
+      parts = node.op().grad(g);
+    } catch (const Error& e) {
+      // Some rules refuse certain attributes only. All of these are reported together.
+      if (e.code() != ErrorCode::unsupported) throw;
+      refused_.push_back(&node);
+      return;
+    }
+    check(parts.size() <= node.input_count(), node.op().name, " has more gradients than inputs");
+    for (size_t i = 0; i < parts.size(); i++)
+      if (parts[i] && g.needs[i]) contribute(node.in(i), parts[i]);
+  }
+
+  Graph& graph_;
+  Differentiable paths_;
+  std::vector<Node*> nodes_;
+  std::unordered_map<Value, Values, ValueHash> parts_;
+  std::unordered_map<Value, Value, ValueHash> wide_;
+  std::vector<const Node*> refused_;
+};
+
+}  // namespace
+
+void autodiff(Graph& graph, const Options&) {
+  expand_composites_without_rule(graph);
+  Sweep(graph, checked_loss(graph)).run();
+  graph.remove_dead_nodes();
+}
+
+}  // namespace mezzo::passes

@@ -1,0 +1,44 @@
+// step_names.h: the names by which passes, trainer and checkpoints know the step's own outputs and states.
+#pragma once
+#include "ir/graph.h"
+
+namespace mezzo::passes {
+
+// Outputs of a training step.
+inline constexpr const char* kLoss = "loss";         // of the batch (apply graph: mean over the window)
+inline constexpr const char* kGradPrefix = "grad:";  // + parameter: its gradient, unscaled
+inline constexpr const char* kFinite = "finite";     // bool: all gradients are finite, so the step commits
+inline constexpr const char* kFirstBad =
+    "first_bad";  // i64: position among gradients of the first non-finite, or -1
+inline constexpr const char* kScaleUsed = "scale";  // f32: the loss scale of this step
+inline constexpr const char* kUnscale = "unscale";  // f32: 1 / scale, absent without loss scaling
+inline constexpr const char* kGradNorm =
+    "grad_norm";  // f32: global L2 norm of the unscaled gradients, before the clip
+inline constexpr const char* kBadNode = "bad_node";  // i64: see trace_overflow
+
+// States. All but the two counts of committed work are updated on skipped steps too.
+inline constexpr const char* kScale = "mezzo.scale";                 // f32
+inline constexpr const char* kScaleTracker = "mezzo.scale_tracker";  // i32: clean steps since the last change
+inline constexpr const char* kAttempted = "mezzo.attempted";         // i64: steps, skipped ones too
+inline constexpr const char* kSkippedInARow = "mezzo.skipped_in_a_row";  // i64
+inline constexpr const char* kSkippedTotal = "mezzo.skipped_total";      // i64
+inline constexpr const char* kStep = "mezzo.step";                       // i64: committed steps
+inline constexpr const char* kLr = "mezzo.lr";                   // f64: learning rate, set by the schedule
+inline constexpr const char* kBeta1Power = "mezzo.beta1_power";  // f64: beta1 to the power of committed steps
+inline constexpr const char* kBeta2Power = "mezzo.beta2_power";  // f64
+// Accumulation over micro-batches.
+inline constexpr const char* kLossSum = "mezzo.loss_sum";     // f32: sum over samples of the window
+inline constexpr const char* kSampleCount = "mezzo.samples";  // i64: samples of the window so far
+inline constexpr const char* kGradSumSuffix =
+    ".grad_sum";  // parameter +: sum over samples of its scaled gradient
+inline constexpr const char* kPendingSuffix = ".pending";  // state +: its value if the window commits
+
+// Positions in graph.outputs of the gradients, in parameter order.
+std::vector<size_t> gradient_outputs(const ir::Graph& graph);
+// The parameter state that output `grad:<name>` belongs to.
+ir::Node* parameter_of(const ir::Graph& graph, const ir::Output& gradient);
+// The state of this name, made if the graph has none.
+ir::Value find_or_make_state(ir::Graph& graph, const char* name, ir::Type type, ir::StateKind kind,
+                             double init);
+
+}  // namespace mezzo::passes
