@@ -104,6 +104,7 @@ const OpDef batch_normalization = {
     .expand = expand_batch_normalization,
     .grad = grad,
     .no_grad_inputs = {kMean, kVar},
+    .f32_inputs = {kScale, kBias, kMean, kVar},
 };
 MEZZO_REGISTER_OP(batch_normalization);
 

@@ -74,6 +74,7 @@ const OpDef conv = {
     .infer = infer,
     .expand = expand_conv,
     .grad = grad,
+    .f32_inputs = {2},
 };
 MEZZO_REGISTER_OP(conv);
 

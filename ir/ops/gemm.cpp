@@ -1,4 +1,5 @@
 // gemm.cpp: ONNX Gemm: Y = alpha * A' * B' + beta * C, with A' = transA ? A^T : A, and C broadcast to [M, N].
+// `out` is not ONNX's: the dtype of the result where it is the accumulator's instead of the operands'.
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -32,12 +33,15 @@ std::vector<Type> infer(const Node& node) {
     require(c.size() <= 2 && broadcast(c, out) == out, "C ", to_string(c), " does not broadcast to ",
             to_string(out));
   }
-  return {{dtype, out}};
+  const DType result = node.has_attr("out") ? node.dtype("out") : dtype;
+  require(result == dtype || result == compute_type(dtype), "a product of ", name(dtype), " cannot be ",
+          name(result));
+  return {{result, out}};
 }
 
 Values expand_gemm(Graph&, const Node& node, const Values& in) {
   const Sizes s = sizes(node);
-  DotSpec spec{.trans_a = node.i("transA") != 0, .trans_b = node.i("transB") != 0};
+  DotSpec spec{.trans_a = node.i("transA") != 0, .trans_b = node.i("transB") != 0, .out = node.type().dtype};
   const double alpha = node.f("alpha"), beta = node.f("beta");
   const DType accumulator = compute_type(in[0].dtype());
   const bool has_c = node.has(2) && beta != 0;
@@ -55,7 +59,7 @@ Values expand_gemm(Graph&, const Node& node, const Values& in) {
     Value c = cast(in[2], accumulator);
     y = y + (beta == 1 ? c : c * beta);
   }
-  return {cast(y, in[0].dtype())};
+  return {cast(y, node.type().dtype)};
 }
 
 Values grad(Grad& g) {
@@ -63,7 +67,7 @@ Values grad(Grad& g) {
   const bool ta = node.i("transA") != 0, tb = node.i("transB") != 0;
   const double alpha = node.f("alpha"), beta = node.f("beta");
   const DType accumulator = compute_type(g.in[0].dtype());
-  Value a = g.in[0], b = g.in[1], dy = g.dy[0];
+  Value a = g.in[0], b = g.in[1], dy = cast(g.dy[0], g.in[0].dtype());
   auto product = [&](Value left, Value right, bool trans_left, bool trans_right) {
     Value p = dot(left, right, {.trans_a = trans_left, .trans_b = trans_right, .out = accumulator});
     return alpha == 1 ? p : p * alpha;
@@ -72,7 +76,7 @@ Values grad(Grad& g) {
   if (g.needs[0]) d[0] = ta ? product(b, dy, tb, true) : product(dy, b, false, !tb);
   if (g.needs[1]) d[1] = tb ? product(dy, a, true, ta) : product(a, dy, !ta, false);
   if (d.size() > 2 && g.needs[2]) {
-    d[2] = cast(dy, accumulator);
+    d[2] = cast(g.dy[0], accumulator);
     if (beta != 1) d[2] = d[2] * beta;
   }
   return d;
@@ -82,12 +86,17 @@ const OpDef gemm = {
     .name = "Gemm",
     .min_inputs = 2,
     .max_inputs = 3,
-    .attrs = {{"alpha", 1.0}, {"beta", 1.0}, {"transA", 0}, {"transB", 0}},
+    .attrs = {{"alpha", 1.0},
+              {"beta", 1.0},
+              {"transA", 0},
+              {"transB", 0},
+              {"out", DType::f32, AttrSpec::optional}},
     .precision = Precision::low,
     .meaning = Meaning::expand,
     .infer = infer,
     .expand = expand_gemm,
     .grad = grad,
+    .f32_inputs = {2},
 };
 MEZZO_REGISTER_OP(gemm);
 

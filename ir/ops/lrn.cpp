@@ -15,18 +15,13 @@ std::vector<Type> infer(const Node& n) {
 Values expand_lrn(Graph&, const Node& n, const Values& in) {
   Value x = in[0];
   const int64_t size = n.i("size"), channels = x.dims()[1];
-  // Channels last, where the window slides.
-  Ints there = axis_range(0, x.rank()), back = there;
-  there.erase(there.begin() + 1);
-  there.push_back(1);
-  for (size_t i = 0; i < there.size(); i++) back[static_cast<size_t>(there[i])] = static_cast<int64_t>(i);
-  WindowSpec spec{
-      .kernel = {size}, .strides = {1}, .dilations = {1}, .pads = {(size - 1) / 2}, .outputs = {channels}};
-  Value neighbours = window(transpose(x * x, there), spec);
-  Value sum = reduce_sum(neighbours, {-1});
-  Dims last = sum.dims();
-  last.pop_back();
-  sum = transpose(reshape(sum, last), back);
+  WindowSpec spec{.kernel = {size},
+                  .strides = {1},
+                  .dilations = {1},
+                  .pads = {(size - 1) / 2},
+                  .outputs = {channels},
+                  .first_axis = 1};
+  Value sum = reshape(reduce_sum(window(x * x, spec), {-1}), x.dims());
   Value magnitude = sum * (n.f("alpha") / static_cast<double>(size)) + n.f("bias");
   return {x * exp(log(magnitude) * -n.f("beta"))};
 }

@@ -48,19 +48,22 @@ Shapes shapes(Dims a, Dims b) {
 std::vector<Type> infer(const Node& n) {
   const Type &a = n.in_type(0), &b = n.in_type(1);
   require(is_float(a.dtype) && a.dtype == b.dtype, "operands are ", name(a.dtype), " and ", name(b.dtype));
-  return {{a.dtype, shapes(a.dims, b.dims).out}};
+  const DType out = n.has_attr("out") ? n.dtype("out") : a.dtype;
+  require(out == a.dtype || out == compute_type(a.dtype), "a product of ", name(a.dtype), " cannot be ",
+          name(out));
+  return {{out, shapes(a.dims, b.dims).out}};
 }
 
 Values expand_matmul(Graph&, const Node& n, const Values& in) {
   const Shapes s = shapes(in[0].dims(), in[1].dims());
-  return {reshape(dot(reshape(in[0], s.a), reshape(in[1], s.b)), n.type().dims)};
+  return {reshape(dot(reshape(in[0], s.a), reshape(in[1], s.b), {.out = n.type().dtype}), n.type().dims)};
 }
 
 // In the accumulator's type; batch axes that broadcasting added are summed there, before any rounding.
 Values grad(Grad& g) {
   const Shapes s = shapes(g.in[0].dims(), g.in[1].dims());
   const DType accumulator = compute_type(g.in[0].dtype());
-  Value dy = reshape(g.dy[0], s.y);
+  Value dy = reshape(cast(g.dy[0], g.in[0].dtype()), s.y);
   Values d(2);
   if (g.needs[0]) {
     Value da = dot(dy, reshape(g.in[1], s.b), {.trans_b = true, .out = accumulator});
@@ -77,6 +80,7 @@ const OpDef matmul = {
     .name = "MatMul",
     .min_inputs = 2,
     .max_inputs = 2,
+    .attrs = {{"out", DType::f32, AttrSpec::optional}},
     .precision = Precision::low,
     .meaning = Meaning::expand,
     .infer = infer,
