@@ -116,6 +116,11 @@ bool is_state(const Node&);
 bool is_constant(const Node&);
 bool is_cast(const Node&);
 bool is_kernel(const Node&);
+bool is_reshape(const Node&);
+bool is_dot(const Node&);
+bool is_convolution(const Node&);
+bool is_convolution_input_grad(const Node&);
+bool is_convolution_weight_grad(const Node&);
 bool is_loss_seed(const Node&);
 
 }  // namespace mezzo::ir

@@ -213,4 +213,9 @@ const OpDef weight_grad_op = {
 MEZZO_REGISTER_OP(weight_grad_op);
 
 }  // namespace
+
+bool is_convolution(const Node& n) { return &n.op() == &convolution_op; }
+bool is_convolution_input_grad(const Node& n) { return &n.op() == &input_grad_op; }
+bool is_convolution_weight_grad(const Node& n) { return &n.op() == &weight_grad_op; }
+
 }  // namespace mezzo::ir

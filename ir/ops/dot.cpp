@@ -110,4 +110,7 @@ const OpDef dot_op = {
 MEZZO_REGISTER_OP(dot_op);
 
 }  // namespace
+
+bool is_dot(const Node& n) { return &n.op() == &dot_op; }
+
 }  // namespace mezzo::ir

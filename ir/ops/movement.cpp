@@ -186,4 +186,7 @@ const OpDef iota_op = {
 MEZZO_REGISTER_OP(iota_op);
 
 }  // namespace
+
+bool is_reshape(const Node& n) { return &n.op() == &reshape_op; }
+
 }  // namespace mezzo::ir
