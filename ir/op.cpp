@@ -63,6 +63,12 @@ double constant_scalar(Value v, std::string_view what) {
   return t->get(0);
 }
 
+Ints inverse(const Ints& perm) {
+  Ints out(perm.size());
+  for (size_t i = 0; i < perm.size(); i++) out[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
+  return out;
+}
+
 std::vector<Type> same_as_input(const Node& n) { return {n.in_type(0)}; }
 
 std::vector<Type> broadcast_inputs(const Node& n) {

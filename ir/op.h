@@ -80,6 +80,14 @@ struct OpDef {
   // Inputs that never get a gradient although they may be float (ratio, bounds, statistics). Integer ones never do.
   std::vector<int> no_grad_inputs = {};
 
+  // Storage order (assign_layout). `permuted`: the op may work on operands stored as `perm` says (operand = Transpose(
+  // stored, perm)); it then needs these attributes, and output k is Transpose(result, *out_perm). Returns nothing where
+  // it cannot. Scalar ops need no such function.
+  std::optional<Attrs> (*permuted)(const Node&, const Ints& perm, Ints* out_perm) = nullptr;
+  // Inputs with channels at axis 1 which attribute channels_last moves to the end; and whether the result is such.
+  std::vector<int> channel_inputs = {};
+  bool channel_output = false;
+
   // Inputs that stay f32 when the op runs in 16 bits: a bias that joins the accumulator, a norm's scale and statistics.
   std::vector<int> f32_inputs = {};
 
@@ -106,6 +114,9 @@ TensorPtr constant_of(Value v);
 Ints constant_ints(Value v, std::string_view what);
 double constant_scalar(Value v, std::string_view what);
 
+// perm such that transpose(transpose(v, perm), inverse(perm)) is v.
+Ints inverse(const Ints& perm);
+
 // Shape rules shared by many ops.
 std::vector<Type> same_as_input(const Node&);       // types = {type of input 0}
 std::vector<Type> broadcast_inputs(const Node&);    // dtype of input 0 (all inputs must agree), broadcast dims
@@ -116,6 +127,8 @@ bool is_state(const Node&);
 bool is_constant(const Node&);
 bool is_cast(const Node&);
 bool is_kernel(const Node&);
+bool is_transpose(const Node&);
+Ints permutation_of(const Node& transpose);  // its perm, the default made explicit
 bool is_reshape(const Node&);
 bool is_dot(const Node&);
 bool is_convolution(const Node&);

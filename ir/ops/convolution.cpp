@@ -164,6 +164,8 @@ const OpDef convolution_op = {
       }
       return out;
     },
+    .channel_inputs = {0},
+    .channel_output = true,
     .f32_inputs = {2},
 };
 MEZZO_REGISTER_OP(convolution_op);
@@ -187,6 +189,8 @@ const OpDef input_grad_op = {
           run(n, shape_of(n, n.ints("shape"), in[1]->dims()), Target::x, in, out[0]);
         },
     .grad = not_differentiable,
+    .channel_inputs = {0},
+    .channel_output = true,
 };
 MEZZO_REGISTER_OP(input_grad_op);
 
@@ -209,6 +213,7 @@ const OpDef weight_grad_op = {
           run(n, shape_of(n, in[0]->dims(), n.ints("shape")), Target::w, in, out[0]);
         },
     .grad = not_differentiable,
+    .channel_inputs = {0, 1},
 };
 MEZZO_REGISTER_OP(weight_grad_op);
 

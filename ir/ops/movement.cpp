@@ -49,15 +49,6 @@ const OpDef reshape_op = {
 };
 MEZZO_REGISTER_OP(reshape_op);
 
-Ints permutation(const Node& n) {
-  Ints perm = n.ints("perm");
-  if (perm.empty()) {
-    perm.resize(n.in_type(0).dims.size());
-    std::iota(perm.rbegin(), perm.rend(), 0);
-  }
-  return perm;
-}
-
 const OpDef transpose_op = {
     .name = "Transpose",
     .attrs = {{"perm", Ints{}}},
@@ -66,7 +57,7 @@ const OpDef transpose_op = {
     .infer =
         [](const Node& n) -> std::vector<Type> {
           const Type& x = n.in_type(0);
-          Ints perm = permutation(n), sorted = perm;
+          Ints perm = permutation_of(n), sorted = perm;
           std::sort(sorted.begin(), sorted.end());
           for (size_t i = 0; i < sorted.size(); i++)
             require(sorted[i] == static_cast<int64_t>(i), "perm ", to_string(perm), " is not a permutation");
@@ -77,15 +68,13 @@ const OpDef transpose_op = {
         },
     .index =
         [](const Node& n, const Exprs& at) -> IndexMap {
-          Ints perm = permutation(n);
+          Ints perm = permutation_of(n);
           Exprs in(at.size());
           for (size_t i = 0; i < perm.size(); i++) in[static_cast<size_t>(perm[i])] = at[i];
           return {{{0, in}}};
         },
     .grad = [](Grad& g) -> Values {
-      Ints perm = permutation(g.node), inverse(perm.size());
-      for (size_t i = 0; i < perm.size(); i++) inverse[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);
-      return {transpose(g.dy[0], inverse)};
+      return {transpose(g.dy[0], inverse(permutation_of(g.node)))};
     },
 };
 MEZZO_REGISTER_OP(transpose_op);
@@ -110,6 +99,13 @@ const OpDef expand_op = {
           return {{{0, in}}};
         },
     .grad = [](Grad& g) -> Values { return {g.dy[0]}; },
+    .permuted = [](const Node& n, const Ints& perm, Ints* out_perm) -> std::optional<Attrs> {
+      if (n.type().dims.size() != perm.size()) return std::nullopt;
+      Ints shape(perm.size());
+      for (size_t i = 0; i < perm.size(); i++) shape[static_cast<size_t>(perm[i])] = n.type().dims[i];
+      *out_perm = perm;
+      return Attrs{{"shape", shape}};
+    },
     .constant_inputs = {{1, "shape"}},
 };
 MEZZO_REGISTER_OP(expand_op);
@@ -159,6 +155,10 @@ const OpDef concat_op = {
         begin += extent;
       }
       return out;
+    },
+    .permuted = [](const Node& n, const Ints& perm, Ints* out_perm) -> std::optional<Attrs> {
+      *out_perm = perm;
+      return Attrs{{"axis", perm[static_cast<size_t>(normalize_axis(n.i("axis"), n.type().rank()))]}};
     },
 };
 MEZZO_REGISTER_OP(concat_op);

@@ -58,6 +58,15 @@ Values grad_prod(Grad& g) {
                 where(none, dy * others / where(zero, constant_like(x, 1), x), nothing))};
 }
 
+std::optional<Attrs> permuted_reduce(const Node& n, const Ints& perm, Ints* out_perm) {
+  if (n.i("keepdims") == 0) return std::nullopt;
+  Ints axes;
+  for (int64_t a : folded_axes(n)) axes.push_back(perm[static_cast<size_t>(a)]);
+  std::sort(axes.begin(), axes.end());
+  *out_perm = perm;
+  return Attrs{{"axes", axes}, {"keepdims", int64_t{1}}, {"noop_with_empty_axes", int64_t{axes.empty()}}};
+}
+
 const std::vector<AttrSpec> kReduceAttrs = {
     {"axes", Ints{}}, {"keepdims", int64_t{1}}, {"noop_with_empty_axes", int64_t{0}}};
 
@@ -69,6 +78,7 @@ OpDef fold(std::string_view name, Reduction how, Precision precision, Values (*g
           .infer = infer_reduce,
           .reduce = how,
           .grad = grad,
+          .permuted = permuted_reduce,
           .constant_inputs = {{1, "axes"}}};
 }
 

@@ -45,6 +45,16 @@ std::vector<Range> ranges(const Node& n) {
   return ranges(n.in_type(0).dims, n.ints("starts"), &n.ints("ends"), n.ints("axes"), n.ints("steps"));
 }
 
+// Slice, Unslice and Pad name axes; stored, axis a is axis perm[a].
+Ints mapped(const Ints& axes, size_t count, const Ints& perm) {
+  Ints out;
+  for (size_t i = 0; i < count; i++) {
+    int64_t axis = axes.empty() ? static_cast<int64_t>(i) : normalize_axis(axes[i], static_cast<int64_t>(perm.size()));
+    out.push_back(perm[static_cast<size_t>(axis)]);
+  }
+  return out;
+}
+
 const OpDef slice_op = {
     .name = "Slice",
     .attrs = {{"starts", Ints{}, AttrSpec::required},
@@ -76,6 +86,12 @@ const OpDef slice_op = {
         axes.push_back(static_cast<int64_t>(i));
       }
       return {unslice(g.dy[0], g.node.in_type(0).dims, starts, axes, steps)};
+    },
+    .permuted = [](const Node& n, const Ints& perm, Ints* out_perm) -> std::optional<Attrs> {
+      Attrs attrs = n.attrs();
+      attrs["axes"] = mapped(n.ints("axes"), n.ints("starts").size(), perm);
+      *out_perm = perm;
+      return attrs;
     },
     .constant_inputs = {{1, "starts"}, {2, "ends"}, {3, "axes"}, {4, "steps"}},
 };
@@ -122,6 +138,15 @@ const OpDef unslice_op = {
         ends.push_back(end < 0 ? INT64_MIN / 2 : end);
       }
       return {slice(g.dy[0], n.ints("starts"), ends, n.ints("axes"), n.ints("steps"))};
+    },
+    .permuted = [](const Node& n, const Ints& perm, Ints* out_perm) -> std::optional<Attrs> {
+      Attrs attrs = n.attrs();
+      attrs["axes"] = mapped(n.ints("axes"), n.ints("starts").size(), perm);
+      Ints shape(perm.size());
+      for (size_t i = 0; i < perm.size(); i++) shape[static_cast<size_t>(perm[i])] = n.ints("shape")[i];
+      attrs["shape"] = shape;
+      *out_perm = perm;
+      return attrs;
     },
 };
 MEZZO_REGISTER_OP(unslice_op);
@@ -254,6 +279,12 @@ const OpDef pad_op = {
         dy = dx;
       }
       return {dy};
+    },
+    .permuted = [](const Node& n, const Ints& perm, Ints* out_perm) -> std::optional<Attrs> {
+      Attrs attrs = n.attrs();
+      attrs["axes"] = mapped(n.ints("axes"), n.ints("pads").size() / 2, perm);
+      *out_perm = perm;
+      return attrs;
     },
     .constant_inputs = {{1, "pads"}, {2, "value"}, {3, "axes"}},
 };

@@ -32,6 +32,23 @@ const std::vector<AttrSpec> kWindowAttrs = {{"kernel", Ints{}, AttrSpec::require
                                             {"first_axis", int64_t{0}, AttrSpec::optional},
                                             {"fill", 0.0}};
 
+// The windowed axes, contiguous and in order, must be so in storage too; the appended kernel axes stay last.
+std::optional<Attrs> permuted_window(const Node& n, const Ints& perm, Ints* out_perm) {
+  const size_t count = n.ints("kernel").size(), whole = n.type().dims.size();
+  const size_t lead = n.in_type(0).dims.size() == whole ? whole - count : n.in_type(0).dims.size();
+  const Geometry g = geometry(n, static_cast<int64_t>(lead));
+  for (size_t j = 1; j < count; j++)
+    if (perm[g.first + j] != perm[g.first + j - 1] + 1) return std::nullopt;
+  *out_perm = Ints(perm.begin(), perm.begin() + static_cast<int64_t>(lead));
+  for (size_t j = lead; j < lead + count; j++) {
+    if (j < perm.size() && perm[j] != static_cast<int64_t>(j)) return std::nullopt;
+    out_perm->push_back(static_cast<int64_t>(j));
+  }
+  Attrs attrs = n.attrs();
+  attrs["first_axis"] = perm[g.first];
+  return attrs;
+}
+
 // extents: O, the number of windows per axis.
 const OpDef window_op = {
     .name = "Window",
@@ -70,6 +87,7 @@ const OpDef window_op = {
                       static_cast<int64_t>(w.first)};
       return {reduce_sum(unwindow(g.dy[0], spec, extents), axes, false)};
     },
+    .permuted = permuted_window,
 };
 MEZZO_REGISTER_OP(window_op);
 
@@ -109,6 +127,7 @@ const OpDef unwindow_op = {
           return {{access}, n.f("fill")};
         },
     .grad = not_differentiable,
+    .permuted = permuted_window,
 };
 MEZZO_REGISTER_OP(unwindow_op);
 
