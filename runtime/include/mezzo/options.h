@@ -1,0 +1,87 @@
+// options.h: what can be said about a training step before it is compiled.
+#pragma once
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "mezzo/tensor.h"
+
+namespace mezzo {
+
+// Where the numbers of a matrix product or convolution are 16 bits wide. Weights, optimizer, loss and
+// normalisation statistics stay f32 in every precision.
+enum class Precision : uint8_t { fp32, bf16, fp16 };
+
+// cpu: compiled kernels. reference: the interpreter that defines what every op means; slow, for comparisons.
+enum class Device : uint8_t { cpu, reference, cuda };
+
+// How the scalar that training minimises comes about. Semantics of the torch.nn losses of the same names,
+// with mean reduction.
+struct Loss {
+  enum class Kind : uint8_t { cross_entropy, mse, l1, bce_with_logits, output };
+  Kind kind = Kind::cross_entropy;
+
+  // Scores (N, C, ...) of the first output against class ids (N, ...) fed as "labels"; scores (..., C) when
+  // only that shape fits.
+  static Loss cross_entropy() { return {Kind::cross_entropy}; }
+  // The first output against targets of its shape, fed as "labels".
+  static Loss mse() { return {Kind::mse}; }
+  static Loss l1() { return {Kind::l1}; }
+  static Loss bce_with_logits() { return {Kind::bce_with_logits}; }
+  // The model's first output is the loss.
+  static Loss output() { return {Kind::output}; }
+};
+
+// Semantics and defaults of torch.optim.SGD, Adam and AdamW.
+struct SGD {
+  double lr = 0.01, momentum = 0, weight_decay = 0, dampening = 0;
+  bool nesterov = false;
+};
+struct Adam {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0;
+};
+struct AdamW {
+  double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
+};
+using Optimizer = std::variant<SGD, Adam, AdamW>;
+
+// Loss scaling. `automatic` is dynamic for fp16 and none otherwise. The dynamic scale starts at `init`,
+// doubles after `interval` clean steps, halves after one whose gradients are not finite (that step is skipped
+// as a whole), and stays within [1, 2^24]. Semantics: torch.amp.GradScaler, plus the bounds.
+struct LossScale {
+  enum class Kind : uint8_t { automatic, none, fixed, dynamic };
+  Kind kind = Kind::automatic;
+  double init = 65536;
+  int64_t interval = 2000;
+
+  static LossScale none() { return {Kind::none}; }
+  static LossScale fixed(double scale) { return {Kind::fixed, scale}; }
+  static LossScale dynamic(double init = 65536, int64_t interval = 2000) {
+    return {Kind::dynamic, init, interval};
+  }
+};
+
+struct CompileOptions {
+  // Shapes of graph inputs by name, for those the file leaves open. Inputs that are not named here get their
+  // shapes from the first batch.
+  std::map<std::string, Shape> inputs;
+  Loss loss;
+  Precision precision = Precision::fp32;
+  Optimizer optimizer = SGD{};
+  LossScale loss_scale;
+  std::optional<double> clip_norm;  // bound of the global L2 norm of the gradients
+  bool training = true;             // false: BatchNorm and Dropout as in inference, also in steps
+  Device device = Device::cpu;
+  std::vector<std::string> train;   // globs over initializer names; empty: all that can be trained
+  std::vector<std::string> freeze;  // globs over initializer names that stay as they are
+  std::string precision_plan;       // text of a precision plan whose overrides are applied (not a path)
+  uint64_t seed = 0;                // of Dropout and other random ops
+  int threads = 0;                  // 0: all
+  std::string cache_dir;            // compiled kernels; empty: $XDG_CACHE_HOME/mezzo, "none": no cache
+  std::string dump_dir;             // every stage of the compilation is written there; empty: nowhere
+};
+
+}  // namespace mezzo
