@@ -7,9 +7,11 @@ target_link_libraries(mezzo PRIVATE ${mezzo_links})
 
 file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/cli/*.cpp)
 if(cli_sources)
-  add_executable(mezzo-cli ${cli_sources})
+  # From the objects: operators register themselves, and the linker would drop them from an archive.
+  add_executable(mezzo-cli ${cli_sources} $<TARGET_OBJECTS:ir> $<TARGET_OBJECTS:frontend> $<TARGET_OBJECTS:passes>
+                           $<TARGET_OBJECTS:codegen> $<TARGET_OBJECTS:runtime>)
   set_target_properties(mezzo-cli PROPERTIES OUTPUT_NAME mezzo RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
-  target_link_libraries(mezzo-cli PRIVATE mezzo mezzo_settings ${mezzo_links} CLI11::CLI11 nlohmann_json::nlohmann_json)
+  target_link_libraries(mezzo-cli PRIVATE mezzo_settings ${mezzo_links} CLI11::CLI11 nlohmann_json::nlohmann_json)
 endif()
 
 file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)

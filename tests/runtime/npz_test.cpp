@@ -53,10 +53,7 @@ TEST(Npz, EveryTypeComesBack) {
   Arrays back = read_npz(scratch("types.npz"));
   ASSERT_EQ(back.size(), arrays.size());
   for (auto& [name, tensor] : arrays) {
-    if (name == "bf16")
-      EXPECT_EQ(back.at(name), tensor.cast(DType::f32));
-    else
-      EXPECT_EQ(back.at(name), tensor) << name;
+    EXPECT_EQ(back.at(name), name == "bf16" ? tensor.cast(DType::f32) : tensor) << name;
   }
 }
 
@@ -126,7 +123,9 @@ TEST(Npz, DamageIsNoticed) {
     damaged[i] = static_cast<char>(damaged[i] ^ 0x5a);
     std::ofstream(scratch("damaged.npz"), std::ios::binary) << damaged;
     std::string message = message_of([] { read_npz(scratch("damaged.npz")); });
-    if (i >= payload && i < payload + 12) EXPECT_THAT(message, HasSubstr("damaged")) << i;
+    if (i >= payload && i < payload + 12) {
+      EXPECT_THAT(message, HasSubstr("damaged")) << i;
+    }
   }
 }
 
