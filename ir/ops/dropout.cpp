@@ -28,7 +28,7 @@ std::vector<Type> infer(const Node& n) {
 
 Values expand_dropout(Graph& to, const Node& n, const Values& in) {
   Value x = in[0];
-  if (!draws(n)) return {x, to.constant(1, DType::boolean, x.dims())};
+  if (!draws(n)) return {x, expand(to.constant(1, DType::boolean), x.dims())};
   Value u = random_uniform(in[1], x.dims(), n.i("stream"));
   Value mask = greater_equal(u, constant_like(u, n.f("ratio")));
   return {where(mask, x * factor(n), constant_like(x, 0)), mask};

@@ -187,6 +187,15 @@ MEZZO_REGISTER_OP(iota_op);
 
 }  // namespace
 
+bool is_transpose(const Node& n) { return &n.op() == &transpose_op; }
+Ints permutation_of(const Node& n) {
+  Ints perm = n.ints("perm");
+  if (perm.empty()) {
+    perm.resize(n.in_type(0).dims.size());
+    std::iota(perm.rbegin(), perm.rend(), 0);
+  }
+  return perm;
+}
 bool is_reshape(const Node& n) { return &n.op() == &reshape_op; }
 
 }  // namespace mezzo::ir
