@@ -136,9 +136,11 @@ class Sweep {
       refused_.push_back(&node);
       return;
     }
-    check(parts.size() <= node.input_count(), node.op().name, " has more gradients than inputs");
-    for (size_t i = 0; i < parts.size(); i++)
-      if (parts[i] && g.needs[i]) contribute(node.in(i), parts[i]);
+    for (size_t i = 0; i < parts.size(); i++) {
+      if (!parts[i]) continue;
+      check(i < node.input_count(), node.op().name, " has a gradient for input ", i, ", which was not given");
+      if (g.needs[i]) contribute(node.in(i), parts[i]);
+    }
   }
 
   Graph& graph_;

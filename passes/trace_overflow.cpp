@@ -28,7 +28,8 @@ std::unordered_set<const Node*> infinite_on_purpose(const Graph& graph) {
   for (auto& node : graph.nodes()) {
     Meaning meaning = node->op().meaning;
     bool spreads = false;
-    for (const Value& v : node->inputs()) spreads = spreads || (v && out.count(v.node));
+    for (const Value& v : node->inputs())
+      spreads = spreads || (v && is_float(v.dtype()) && out.count(v.node));
     if (is_constant(*node) ? holds_infinity(*node)
                            : spreads && (meaning == Meaning::scalar || meaning == Meaning::index))
       out.insert(node.get());
