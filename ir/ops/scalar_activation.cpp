@@ -23,7 +23,8 @@ const OpDef relu = formula(
 const OpDef leaky_relu = formula(
     "LeakyRelu", 1, 1, {{"alpha", 0.01}}, Precision::pass, infer_floats,
     [](Graph&, const Node& n, const Values& in) -> Values {
-      return {where(less(in[0], zero_like(in[0])), in[0] * n.f("alpha"), in[0])};
+      Value x = cast(in[0], compute_type(in[0].dtype()));  // alpha may not be a 16-bit number
+      return {cast(where(less(x, zero_like(x)), x * n.f("alpha"), x), in[0].dtype())};
     },
     [](Grad& g) -> Values {
       return {where(less(g.in[0], zero_like(g.in[0])), g.dy[0] * g.node.f("alpha"), g.dy[0])};
