@@ -84,8 +84,8 @@ int open_beneath(const std::string& root, const std::string& relative) {
 struct stat status_of(int fd, std::string_view tensor, const std::string& location) {
   struct stat status {};
   if (::fstat(fd, &status) != 0)
-    throw Error(ErrorCode::bad_input, concat("cannot read '", quoted(location), "': ", std::strerror(errno)),
-                quoted(tensor));
+    throw Error(ErrorCode::bad_input,
+                concat("cannot read '", printable(location), "': ", std::strerror(errno)), printable(tensor));
   return status;
 }
 
@@ -93,8 +93,8 @@ struct stat status_of(int fd, std::string_view tensor, const std::string& locati
 
 void check_location(std::string_view tensor, std::string_view location) {
   auto refuse = [&](std::string_view why) {
-    throw Error(ErrorCode::bad_input, concat("external data location '", quoted(location), "' ", why),
-                quoted(tensor), "a location must be a relative path beneath the model's own directory");
+    throw Error(ErrorCode::bad_input, concat("external data location '", printable(location), "' ", why),
+                printable(tensor), "a location must be a relative path beneath the model's own directory");
   };
   if (location.empty()) refuse("is empty");
   if (location.size() > static_cast<size_t>(kMaxNameBytes)) refuse("is too long");
@@ -127,8 +127,8 @@ ExternalData::ExternalData(const std::string& model_path, ExternalDataOptions op
 int ExternalData::open(std::string_view tensor, const std::string& location) const {
   if (!options_.enabled)
     throw Error(ErrorCode::bad_input,
-                concat("'", quoted(tensor), "' stands in external file '", quoted(location), "'"),
-                quoted(tensor), "external data is switched off; load the model without that option");
+                concat("'", printable(tensor), "' stands in external file '", printable(location), "'"),
+                printable(tensor), "external data is switched off; load the model without that option");
   check_location(tensor, location);
   bool escapes = false;
   int reason = ENOENT;
@@ -151,10 +151,10 @@ int ExternalData::open(std::string_view tensor, const std::string& location) con
   }
   if (fd < 0)
     throw Error(ErrorCode::bad_input,
-                concat("external data file '", quoted(location), "' ",
+                concat("external data file '", printable(location), "' ",
                        escapes ? "is a link out of the model's directory"
                                : concat("cannot be opened: ", std::strerror(reason))),
-                quoted(tensor),
+                printable(tensor),
                 "keep the data file beside the model, or name its directory with --external-data-dir");
   return fd;
 }
@@ -170,14 +170,15 @@ void ExternalData::read(std::string_view tensor, const std::string& location, ui
   File file(open(tensor, location));
   struct stat status = status_of(file.fd(), tensor, location);
   auto refuse = [&](const std::string& why) {
-    throw Error(ErrorCode::bad_input, concat("external data file '", quoted(location), "' ", why),
-                quoted(tensor));
+    throw Error(ErrorCode::bad_input, concat("external data file '", printable(location), "' ", why),
+                printable(tensor));
   };
   if (!S_ISREG(status.st_mode)) refuse("is not a regular file");
   if (options_.refuse_hard_links && status.st_nlink > 1) refuse("has more than one hard link");
   auto size = static_cast<uint64_t>(status.st_size);
   if (offset > size || out.size() > size - offset)
-    refuse(concat("has ", size, " bytes; '", quoted(tensor), "' wants ", out.size(), " at offset ", offset));
+    refuse(
+        concat("has ", size, " bytes; '", printable(tensor), "' wants ", out.size(), " at offset ", offset));
   // Read, not mapped: a file that shrinks meanwhile is an error here and a crash there.
   for (size_t done = 0; done < out.size();) {
     ssize_t got = ::pread(file.fd(), out.data() + done, std::min<size_t>(out.size() - done, size_t{1} << 30),

@@ -56,10 +56,10 @@ FunctionLibrary::FunctionLibrary(const ModelFile& model) {
   for (const auto& proto : model.proto().functions()) {
     std::string key = key_of(canonical_domain(proto.domain()), proto.name(), proto.overload());
     Function function{&proto,
-                      read_opsets(proto.opset_import(), concat("function '", quoted(proto.name()), "'"))};
+                      read_opsets(proto.opset_import(), concat("function '", printable(proto.name()), "'"))};
     // Files before IR 10 may leave a function's imports out: the model's count then.
     for (auto& [domain, version] : model.opsets()) function.opsets.emplace(domain, version);
-    require(functions_.emplace(key, std::move(function)).second, "function '", quoted(proto.name()),
+    require(functions_.emplace(key, std::move(function)).second, "function '", printable(proto.name()),
             "' is defined twice");
   }
 }
@@ -104,8 +104,8 @@ void FunctionLibrary::expand(const FlatNode& call, std::vector<const Function*>&
   }
   const onnx::FunctionProto& proto = *function->proto;
   auto fail = [&](const std::string& why) {
-    throw Error(ErrorCode::bad_input, concat("call of function '", quoted(proto.name()), "': ", why),
-                quoted(call.label));
+    throw Error(ErrorCode::bad_input, concat("call of function '", printable(proto.name()), "': ", why),
+                printable(call.label));
   };
   if (std::find(active.begin(), active.end(), function) != active.end()) fail("the function calls itself");
   if (active.size() >= static_cast<size_t>(kMaxFunctionDepth))

@@ -27,13 +27,14 @@ struct Scope {
 };
 
 void check_name(std::string_view name, std::string_view what) {
-  require(name.size() <= static_cast<size_t>(kMaxNameBytes), "the name of ", what, " '", quoted(name),
+  require(name.size() <= static_cast<size_t>(kMaxNameBytes), "the name of ", what, " '", printable(name),
           "' is longer than ", kMaxNameBytes, " bytes");
-  require(is_clean_text(name), "the name of ", what, " '", quoted(name), "' is not valid UTF-8 text");
+  require(is_clean_text(name), "the name of ", what, " '", printable(name), "' is not valid UTF-8 text");
 }
 
 [[noreturn]] void fail(const std::string& node, const std::string& why) {
-  throw Error(ErrorCode::bad_input, why, quoted(node), "the file breaks the rules of ONNX; export it again");
+  throw Error(ErrorCode::bad_input, why, printable(node),
+              "the file breaks the rules of ONNX; export it again");
 }
 
 template <class F>
@@ -47,8 +48,8 @@ void for_each_body(const onnx::NodeProto& node, F f) {
 void define(Scope& scope, const std::string& name, std::string_view what, const std::string& node) {
   check_name(name, what);
   if (scope.outer && scope.outer->sees(name))
-    fail(node, concat(what, " '", quoted(name), "' is already defined in a graph around it"));
-  if (!scope.names.insert(name).second) fail(node, concat(what, " '", quoted(name), "' is defined twice"));
+    fail(node, concat(what, " '", printable(name), "' is already defined in a graph around it"));
+  if (!scope.names.insert(name).second) fail(node, concat(what, " '", printable(name), "' is defined twice"));
 }
 
 void check_graph(const onnx::GraphProto& graph, const Scope* outer, const std::string& where);
@@ -67,7 +68,7 @@ void check_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& node
       check_name(attribute.name(), "an attribute");
       check_name(attribute.ref_attr_name(), "an attribute");
       if (!attributes.insert(attribute.name()).second)
-        fail(label, concat("attribute '", quoted(attribute.name()), "' is given twice"));
+        fail(label, concat("attribute '", printable(attribute.name()), "' is given twice"));
     }
     for (const auto& output : node.output())
       if (!output.empty()) define(scope, output, "value", label);
@@ -78,7 +79,7 @@ void check_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& node
     std::string label = node_label(node, index++);
     for (const auto& input : node.input())
       if (!input.empty() && !scope.sees(input))
-        fail(label, concat(node.op_type(), " '", quoted(label), "' uses '", quoted(input),
+        fail(label, concat(node.op_type(), " '", printable(label), "' uses '", printable(input),
                            "', which nothing defines"));
     for_each_body(node, [&](const onnx::GraphProto& body) { check_graph(body, &scope, label); });
   }
@@ -96,7 +97,7 @@ void check_graph(const onnx::GraphProto& graph, const Scope* outer, const std::s
   auto add_initializer = [&](const std::string& name) {
     if (name.empty()) fail(where, "an initializer has no name");
     if (!initializers.insert(name).second)
-      fail(where, concat("initializer '", quoted(name), "' is given twice"));
+      fail(where, concat("initializer '", printable(name), "' is given twice"));
     if (!inputs.count(name))
       define(scope, name, "initializer", where);  // an input may have its default value here
   };
@@ -106,9 +107,9 @@ void check_graph(const onnx::GraphProto& graph, const Scope* outer, const std::s
   NameSet outputs;
   for (const auto& output : graph.output()) {
     if (!scope.sees(output.name()))
-      fail(where, concat("output '", quoted(output.name()), "' is not defined"));
+      fail(where, concat("output '", printable(output.name()), "' is not defined"));
     if (!outputs.insert(output.name()).second)
-      fail(where, concat("output '", quoted(output.name()), "' is listed twice"));
+      fail(where, concat("output '", printable(output.name()), "' is listed twice"));
   }
 }
 
@@ -121,7 +122,7 @@ void check_function(const onnx::FunctionProto& function) {
   check_nodes(function.node(), scope);
   for (const auto& output : function.output())
     if (!scope.sees(output))
-      fail(where, concat("output '", quoted(output), "' of a function is not defined"));
+      fail(where, concat("output '", printable(output), "' of a function is not defined"));
 }
 
 // Adds what `graph` and its bodies use from outside it. Depth is bounded by kMaxGraphDepth.
@@ -207,7 +208,7 @@ std::vector<size_t> topological_order(const std::vector<const onnx::NodeProto*>&
         if (previous(name)) break;
   }
   std::string label = node_label(*nodes[at], at);
-  fail(label, concat(nodes[at]->op_type(), " '", quoted(label), "' depends on its own output"));
+  fail(label, concat(nodes[at]->op_type(), " '", printable(label), "' depends on its own output"));
 }
 
 void check_model(const onnx::ModelProto& model) {

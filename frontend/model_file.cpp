@@ -55,7 +55,7 @@ Opsets read_opsets(const google::protobuf::RepeatedPtrField<onnx::OperatorSetIdP
     std::string domain = canonical_domain(import.domain());
     require(is_clean_text(domain), where, " imports an operator set whose domain is not text");
     require(opsets.emplace(domain, import.version()).second, where, " imports the operator set '",
-            quoted(domain), "' twice");
+            printable(domain), "' twice");
     if (!domain.empty()) continue;
     if (import.version() < kMinOpset || import.version() > kMaxOpset)
       throw Error(ErrorCode::unsupported,

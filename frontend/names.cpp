@@ -24,7 +24,7 @@ size_t character(std::string_view text) {
 
 }  // namespace
 
-std::string quoted(std::string_view name) {
+std::string printable(std::string_view name) {
   static constexpr char kDigits[] = "0123456789abcdef";
   std::string out;
   while (!name.empty() && out.size() < 120) {

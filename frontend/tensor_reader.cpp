@@ -49,7 +49,7 @@ constexpr std::array<Row, 27> kTypes{{
 }};
 
 [[noreturn]] void fail(std::string_view what, const std::string& why, std::string hint = {}) {
-  throw Error(ErrorCode::bad_input, concat("tensor '", quoted(what), "' ", why), quoted(what),
+  throw Error(ErrorCode::bad_input, concat("tensor '", printable(what), "' ", why), printable(what),
               std::move(hint));
 }
 
@@ -58,7 +58,7 @@ uint64_t parse_unsigned(std::string_view text, std::string_view key, std::string
   auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (problem != std::errc() || end != text.data() + text.size() || text.empty() ||
       value > static_cast<uint64_t>(std::numeric_limits<int64_t>::max()))
-    fail(what, concat("has external data whose ", key, " '", quoted(text), "' is not a byte count"));
+    fail(what, concat("has external data whose ", key, " '", printable(text), "' is not a byte count"));
   return value;
 }
 
@@ -100,9 +100,10 @@ std::string onnx_type_name(int onnx_type) {
 ir::Type tensor_type(const onnx::TensorProto& tensor, std::string_view what) {
   std::optional<DType> dtype = dtype_of(tensor.data_type());
   if (!dtype)
-    throw Error(ErrorCode::unsupported,
-                concat("tensor '", quoted(what), "' has element type ", onnx_type_name(tensor.data_type())),
-                quoted(what), "Mezzo holds floats of 16, 32 and 64 bits, integers of 8 to 64 bits and bool");
+    throw Error(
+        ErrorCode::unsupported,
+        concat("tensor '", printable(what), "' has element type ", onnx_type_name(tensor.data_type())),
+        printable(what), "Mezzo holds floats of 16, 32 and 64 bits, integers of 8 to 64 bits and bool");
   if (tensor.dims_size() > kMaxRank)
     fail(what, concat("has ", tensor.dims_size(), " dimensions, at most ", kMaxRank));
   ir::Type type{*dtype, {tensor.dims().begin(), tensor.dims().end()}};
@@ -134,7 +135,7 @@ std::optional<ExternalRange> external_range(const onnx::TensorProto& tensor, std
     } else if (entry.key() == "length") {
       range.length = parse_unsigned(entry.value(), "length", what);
     } else if (entry.key() != "checksum") {
-      fail(what, concat("has unknown external data key '", quoted(entry.key()), "'"));
+      fail(what, concat("has unknown external data key '", printable(entry.key()), "'"));
     }
   }
   if (!seen_location) fail(what, "has external data without a location");
@@ -176,7 +177,7 @@ ir::Tensor read_tensor(const onnx::TensorProto& tensor, const ExternalData& exte
     uint64_t size = external.size(what, range->location);
     if (range->offset > size || bytes > size - range->offset)
       fail(what,
-           concat("wants ", bytes, " bytes at offset ", range->offset, " of '", quoted(range->location),
+           concat("wants ", bytes, " bytes at offset ", range->offset, " of '", printable(range->location),
                   "', which has ", size),
            "the data file may be truncated or belong to another model");
     ir::Tensor out(type);

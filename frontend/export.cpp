@@ -1,0 +1,235 @@
+#include "frontend/export.h"
+
+#include <cstdlib>
+#include <filesystem>
+#include <set>
+
+#include "frontend/atomic_writer.h"
+#include "frontend/limits.h"
+#include "frontend/names.h"
+#include "frontend/onnx.pb.h"
+#include "frontend/tensor_reader.h"
+#include "frontend/wire.h"
+
+namespace mezzo::frontend {
+namespace {
+
+using Values = std::map<std::string, ir::TensorPtr>;
+
+// Field numbers of the messages on the way to an initializer.
+constexpr uint32_t kModelGraph = 7, kGraphNode = 1, kGraphInitializer = 5, kGraphInput = 11, kTensorName = 8,
+                   kTensorRaw = 9, kTensorExternal = 13, kTensorLocation = 14;
+
+std::string_view bytes_of(const ir::Tensor& t) {
+  return {reinterpret_cast<const char*>(t.data()), static_cast<size_t>(t.bytes())};
+}
+
+bool is_payload(uint32_t field) {
+  return (field >= 4 && field <= 7) || (field >= 9 && field <= 11) || field == kTensorExternal ||
+         field == kTensorLocation;
+}
+
+// A TensorProto with everything but its payload kept. Raw data takes the place of the old payload; with
+// `location` set, an external reference does.
+struct Range {
+  std::string location;
+  uint64_t offset = 0, length = 0;
+};
+std::string patch_tensor(std::string_view message, std::string_view raw, const Range* external) {
+  std::string out;
+  WireReader reader(message, "the model");
+  for (WireField field; reader.next(field);)
+    if (!is_payload(field.number)) out.append(field.whole);
+  if (!external) {
+    append_bytes(out, kTensorRaw, raw);
+    return out;
+  }
+  auto entry = [&](std::string_view key, std::string_view value) {
+    std::string pair;
+    append_bytes(pair, 1, key);
+    append_bytes(pair, 2, value);
+    append_bytes(out, kTensorExternal, pair);
+  };
+  entry("location", external->location);
+  entry("offset", std::to_string(external->offset));
+  entry("length", std::to_string(external->length));
+  append_varint(out, kTensorLocation << 3);
+  append_varint(out, 1);
+  return out;
+}
+
+std::string name_of_tensor(std::string_view message) {
+  std::string name;
+  WireReader reader(message, "the model");
+  for (WireField field; reader.next(field);)
+    if (field.number == kTensorName && field.type == WireType::bytes) name = field.payload;
+  return name;
+}
+
+class Patch {
+ public:
+  Patch(const ModelFile& model, const Values& values) : model_(model), values_(values) {
+    for (const auto& tensor : model.proto().graph().initializer()) stored_[tensor.name()] = &tensor;
+    for (const auto& node : model.proto().graph().node())
+      if (node.op_type() == "Identity" && node.input_size() == 1 && node.output_size() == 1 &&
+          stored_.count(node.input(0)) && values.count(node.output(0)))
+        aliases_[node.output(0)] = stored_.at(node.input(0));
+    for (auto& [name, value] : values) {
+      const onnx::TensorProto* tensor = find(name);
+      if (!tensor)
+        throw Error(ErrorCode::usage, concat("the model has no initializer '", printable(name), "'"),
+                    printable(name));
+      ir::Type type = tensor_type(*tensor, name);
+      if (!value || value->dims() != type.dims)
+        throw Error(ErrorCode::usage,
+                    concat("initializer '", printable(name), "' is ", ir::to_string(type),
+                           ", its new value is ", value ? ir::to_string(value->type()) : "missing"),
+                    printable(name));
+    }
+  }
+
+  bool is_external(const std::string& name) const {
+    auto it = stored_.find(name);
+    return it != stored_.end() && it->second->data_location() == 1;
+  }
+
+  // The value of an initializer as it is to be stored: new, or as read.
+  ir::Tensor value(const std::string& name) const {
+    const onnx::TensorProto& tensor = *find(name);
+    auto it = values_.find(name);
+    if (it == values_.end()) return read_tensor(tensor, model_.external(), name);
+    ir::DType stored = tensor_type(tensor, name).dtype;
+    return it->second->dtype() == stored ? *it->second : it->second->cast(stored);
+  }
+
+  // `externals`: where external tensors now stand; the others are written inline.
+  std::string model(const std::map<std::string, Range>& externals) const {
+    std::string out;
+    WireReader reader(model_.bytes(), "the model");
+    for (WireField field; reader.next(field);) {
+      if (field.number == kModelGraph && field.type == WireType::bytes)
+        append_bytes(out, kModelGraph, graph(field.payload, externals));
+      else
+        out.append(field.whole);
+    }
+    return out;
+  }
+
+ private:
+  const onnx::TensorProto* find(const std::string& name) const {
+    if (auto it = stored_.find(name); it != stored_.end()) return it->second;
+    auto it = aliases_.find(name);
+    return it == aliases_.end() ? nullptr : it->second;
+  }
+
+  std::string graph(std::string_view message, const std::map<std::string, Range>& externals) const {
+    std::string out;
+    WireReader reader(message, "the model");
+    std::map<std::string, std::string> alias_source;  // initializer -> its message, for the aliases
+    for (WireField field; reader.next(field);) {
+      if (field.type == WireType::bytes && field.number == kGraphInitializer) {
+        std::string name = name_of_tensor(field.payload);
+        auto moved = externals.find(name);
+        if (moved != externals.end())
+          append_bytes(out, kGraphInitializer, patch_tensor(field.payload, {}, &moved->second));
+        else if (values_.count(name))
+          append_bytes(out, kGraphInitializer, patch_tensor(field.payload, bytes_of(value(name)), nullptr));
+        else
+          out.append(field.whole);
+      } else if (field.type == WireType::bytes && field.number == kGraphNode &&
+                 is_replaced_alias(field.payload)) {
+        continue;
+      } else {
+        out.append(field.whole);
+      }
+    }
+    for (auto& [name, tensor] : aliases_) append_alias(out, name, *tensor);
+    return out;
+  }
+
+  bool is_replaced_alias(std::string_view message) const {
+    onnx::NodeProto node;
+    return node.ParseFromArray(message.data(), static_cast<int>(message.size())) &&
+           node.op_type() == "Identity" && node.output_size() == 1 && aliases_.count(node.output(0));
+  }
+
+  void append_alias(std::string& out, const std::string& name, const onnx::TensorProto& tensor) const {
+    onnx::TensorProto own;
+    *own.mutable_dims() = tensor.dims();
+    own.set_data_type(tensor.data_type());
+    own.set_name(name);
+    own.set_raw_data(std::string(bytes_of(value(name))));
+    append_bytes(out, kGraphInitializer, own.SerializeAsString());
+    if (model_.proto().ir_version() >= 4) return;
+    onnx::ValueInfoProto input;  // before IR version 4 every initializer is a graph input too
+    input.set_name(name);
+    auto* type = input.mutable_type()->mutable_tensor_type();
+    type->set_elem_type(tensor.data_type());
+    for (int64_t d : tensor.dims()) type->mutable_shape()->add_dim()->set_dim_value(d);
+    append_bytes(out, kGraphInput, input.SerializeAsString());
+  }
+
+  const ModelFile& model_;
+  const Values& values_;
+  std::map<std::string, const onnx::TensorProto*> stored_;
+  std::map<std::string, const onnx::TensorProto*> aliases_;  // by the alias's name: the tensor it copies
+};
+
+bool same_directory(const std::string& a, const std::string& b) {
+  std::error_code problem;
+  auto directory = [&](const std::string& path) {
+    auto parent = std::filesystem::path(path).parent_path();
+    return std::filesystem::weakly_canonical(parent.empty() ? "." : parent, problem);
+  };
+  return !a.empty() && directory(a) == directory(b) && !problem;
+}
+
+}  // namespace
+
+std::string patch_model(const ModelFile& model, const Values& values) {
+  return Patch(model, values).model({});
+}
+
+void export_model(const ModelFile& model, const Values& values, const std::string& path) {
+  Patch patch(model, values);
+  std::vector<std::string> external;
+  bool move = !same_directory(model.path(), path);
+  for (const auto& tensor : model.proto().graph().initializer()) {
+    if (tensor.data_location() != 1) continue;
+    external.push_back(tensor.name());
+    move |= values.count(tensor.name()) > 0;
+  }
+  std::map<std::string, Range> ranges;
+  if (!external.empty() && move) {
+    // A data file of the same name may be the one being read: the new one only replaces it at the end.
+    std::string data_path = path + ".data";
+    AtomicWriter data(data_path);
+    uint64_t offset = 0;
+    for (const std::string& name : external) {
+      ir::Tensor value = patch.value(name);
+      constexpr uint64_t kPage = 4096;  // so that readers can map each tensor by itself
+      std::string gap((kPage - offset % kPage) % kPage, '\0');
+      data.write(gap);
+      data.write(bytes_of(value));
+      offset += gap.size();
+      ranges[name] = {std::filesystem::path(data_path).filename().string(), offset,
+                      static_cast<uint64_t>(value.bytes())};
+      offset += static_cast<uint64_t>(value.bytes());
+    }
+    std::string bytes = patch.model(ranges);
+    AtomicWriter file(path);
+    file.write(bytes);
+    data.commit();
+    file.commit();
+    return;
+  }
+  std::string bytes = patch.model({});
+  if (static_cast<int64_t>(bytes.size()) > kMaxFileBytes)
+    throw Error(ErrorCode::unsupported,
+                concat("'", path, "' would have ", bytes.size(), " bytes, more than a model file can"), path);
+  AtomicWriter file(path);
+  file.write(bytes);
+  file.commit();
+}
+
+}  // namespace mezzo::frontend

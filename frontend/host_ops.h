@@ -1,0 +1,11 @@
+// host_ops.h: operators whose result is known at import: constants, sizes, and programs on sizes.
+#pragma once
+#include "frontend/call.h"
+
+namespace mezzo::frontend {
+
+// Evaluates Constant, Shape, Size, ConstantOfShape, Range, Gather, NonZero, EyeLike and OneHot where their
+// inputs are known; sets call.results. Leaves every other call as it is.
+void evaluate_on_host(Call& call);
+
+}  // namespace mezzo::frontend

@@ -1,0 +1,249 @@
+#include "frontend/import.h"
+
+#include <algorithm>
+
+#include "frontend/attributes.h"
+#include "frontend/graph_check.h"
+#include "frontend/host_ops.h"
+#include "frontend/importer.h"
+#include "frontend/input_shapes.h"
+#include "frontend/known_ops.h"
+#include "frontend/limits.h"
+#include "frontend/names.h"
+#include "frontend/onnx.pb.h"
+#include "frontend/opset.h"
+#include "frontend/quirks.h"
+#include "frontend/tensor_reader.h"
+#include "ir/build.h"
+#include "ir/op.h"
+
+namespace mezzo::frontend {
+
+using ir::Value;
+using ir::Values;
+
+Importer::Importer(const ModelFile& model, const ImportOptions& options)
+    : model_(model),
+      options_(options),
+      graph_(result_.graph),
+      functions_(model),
+      knowledge_(result_.graph, options.values),
+      scopes_(1) {
+  for (const auto& tensor : model.proto().graph().initializer())
+    initializers_.emplace(tensor.name(), &tensor);
+}
+
+Imported Importer::run() {
+  const onnx::GraphProto& graph = model_.proto().graph();
+  if (graph.sparse_initializer_size() > 0)
+    throw Error(ErrorCode::unsupported, "the model has sparse initializers",
+                printable(graph.sparse_initializer(0).values().name()), "store them dense");
+  add_inputs();
+  import_nodes(functions_.flatten(list_nodes(graph.node(), model_.opsets(), "")));
+  if (!missing_.empty()) {
+    std::string lines, hints;
+    for (const std::string& line : missing_) lines += "\n  " + line;
+    for (const std::string& hint : hints_) hints += (hints.empty() ? "" : "; ") + hint;
+    throw Error(
+        ErrorCode::unsupported,
+        concat(missing_.size(), missing_.size() == 1 ? " node is" : " nodes are", " not supported:", lines),
+        "", hints.empty() ? "docs/onnx-support.md lists the operators that are" : hints);
+  }
+  add_outputs();
+  graph_.remove_dead_nodes();
+  std::set<std::string_view> live;
+  for (auto& node : graph_.nodes())
+    if (ir::is_state(*node)) live.insert(node->s("name"));
+  std::erase_if(graph_.tensors, [&](auto& entry) { return !live.count(entry.first); });
+  if (overridden_)
+    result_.report.notes.push_back(
+        concat(overridden_, " BatchNormalization or Dropout nodes run ",
+               options_.mode == Mode::train ? "in training mode" : "as in inference",
+               ", although the file says otherwise"));
+  result_.report.baked.assign(knowledge_.used_inputs().begin(), knowledge_.used_inputs().end());
+  return std::move(result_);
+}
+
+void Importer::add_inputs() {
+  std::vector<InputInfo> inputs = model_inputs(model_);
+  std::vector<ir::Type> types = bind_input_types(inputs, options_);
+  for (size_t i = 0; i < inputs.size(); i++) bind(inputs[i].name, graph_.input(inputs[i].name, types[i]));
+}
+
+void Importer::add_outputs() {
+  const onnx::GraphProto& graph = model_.proto().graph();
+  if (graph.output_size() == 0) throw Error(ErrorCode::bad_input, "the model has no outputs", model_.path());
+  for (const auto& output : graph.output())
+    graph_.outputs.push_back({"output:" + output.name(), *find(output.name())});
+}
+
+std::optional<Value> Importer::find(const std::string& name) {
+  for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
+    if (auto it = scope->find(name); it != scope->end()) return it->second;
+  auto it = initializers_.find(name);
+  if (it == initializers_.end())
+    throw Error(ErrorCode::bad_input, concat("nothing defines '", printable(name), "'"), printable(name));
+  ir::Scope scope(graph_, ir::Phase::forward, {});
+  Value value = add_initializer(name, *it->second, true);
+  scopes_.front()[name] = value;
+  return value;
+}
+
+void Importer::bind(const std::string& name, Value value) { scopes_.back()[name] = value; }
+
+Value Importer::add_initializer(const std::string& name, const onnx::TensorProto& tensor, bool trainable) {
+  ir::Tensor start = read_tensor(tensor, model_.external(), name);
+  if (!trainable || !ir::is_float(start.dtype()) || start.count() == 0)
+    return graph_.constant(std::move(start));
+  return add_parameter(name, std::move(start));
+}
+
+Value Importer::add_parameter(const std::string& name, ir::Tensor start) {
+  if (name.rfind("mezzo.", 0) == 0)
+    throw Error(ErrorCode::unsupported,
+                concat("initializer '", printable(name), "' has a name that is reserved"), printable(name));
+  ir::DType stored = start.dtype();
+  if (ir::is_low(stored)) start = start.cast(ir::DType::f32);
+  Value state = graph_.state(name, start.type(), ir::StateKind::parameter);
+  graph_.tensors[name] = std::make_shared<const ir::Tensor>(std::move(start));
+  return ir::cast(state, stored);
+}
+
+void Importer::import_nodes(const std::vector<FlatNode>& nodes) {
+  for (const FlatNode& node : nodes) import_node(node);
+}
+
+void Importer::import_node(const FlatNode& flat) {
+  const onnx::NodeProto& node = *flat.node;
+  result_.report.nodes++;
+  ir::Scope scope(graph_, ir::Phase::forward, {flat.label});
+  auto fail_outputs = [&] {
+    for (const auto& output : node.output())
+      if (!output.empty()) scopes_.back()[output] = std::nullopt;
+  };
+  Call call{.graph = graph_, .op = node.op_type(), .domain = flat.domain, .label = flat.label};
+  for (const auto& input : node.input()) {
+    std::optional<Value> value = input.empty() ? std::optional<Value>(Value{}) : find(input);
+    if (!value) return fail_outputs();  // its producer is listed already
+    call.inputs.push_back(*value);
+  }
+  for (const auto& output : node.output()) call.wanted.push_back(!output.empty());
+  try {
+    build(flat, call);
+  } catch (const Error& e) {
+    if (e.code() == ErrorCode::unsupported) {
+      missing_.push_back(e.node().empty() ? concat(call.op, " '", printable(flat.label), "': ", e.what())
+                                          : e.what());
+      if (!e.hint().empty()) hints_.insert(e.hint());
+      return fail_outputs();
+    }
+    if (!e.node().empty()) throw;
+    throw Error(e.code(), concat(call.op, " '", printable(flat.label), "': ", e.what()),
+                printable(flat.label), e.hint());
+  }
+  for (size_t i = 0; i < call.wanted.size(); i++)
+    if (call.wanted[i]) bind(node.output(static_cast<int>(i)), (*call.results)[i]);
+}
+
+void Importer::build(const FlatNode& flat, Call& call) {
+  auto version = flat.opsets->find(flat.domain);
+  if (version == flat.opsets->end())
+    malformed(call, concat("no operator set of domain '", printable(flat.domain), "' is imported"));
+  call.opset = version->second;
+  call.knowledge = &knowledge_;
+  if (!flat.domain.empty())
+    unsupported(call, concat("no operator of domain '", printable(flat.domain), "' is known"),
+                "export without graph optimisations that use operators outside ONNX");
+  if (!is_onnx_op(call.op)) malformed(call, "ONNX has no such operator");
+  read_attributes(*flat.node, model_.external(), call);
+  size_t first = graph_.size();
+  if (call.op == "If") {
+    take_branch(flat, call);
+  } else if (call.op == "Identity") {
+    pass_identity(flat, call);
+  } else {
+    apply_quirks(call);
+    if (!call.results) evaluate_on_host(call);
+    if (!call.results) append(call);
+  }
+  for (size_t i = 0; i < call.wanted.size(); i++)
+    if (call.wanted[i] && (i >= call.results->size() || !(*call.results)[i]))
+      unsupported(call, concat("output ", i, " is not implemented"));
+  call.results = fold(*call.results, first);
+}
+
+void Importer::append(Call& call) {
+  const ir::OpDef* op = ir::find_op(call.op);
+  if (!op) unsupported(call, "the operator is not implemented");
+  bind_constant_inputs(*op, call);
+  set_training(call);
+  ir::Attrs attrs = fit_attributes(*op, call);
+  ir::Node* node = graph_.add(*op, call.inputs, std::move(attrs));
+  call.results.emplace();
+  for (int i = 0; i < node->output_count(); i++) call.results->push_back(node->out(i));
+  keep_statistics(call, *call.results);
+}
+
+Values Importer::fold(const Values& results, size_t first) {
+  std::unordered_map<const ir::Node*, std::vector<ir::TensorPtr>> folded;
+  for (size_t at = first; at < graph_.size(); at++) {
+    const ir::Node& node = *graph_.nodes()[at];
+    if (node.input_count() == 0) continue;
+    std::vector<ir::TensorPtr> inputs;
+    bool constant = true;
+    for (const Value& in : node.inputs()) {
+      ir::TensorPtr t = in ? ir::constant_of(in) : nullptr;
+      if (auto it = in ? folded.find(in.node) : folded.end(); it != folded.end())
+        t = it->second[static_cast<size_t>(in.index)];
+      constant &= !in || t;
+      inputs.push_back(std::move(t));
+    }
+    if (!constant) continue;
+    if (auto outputs = knowledge_.evaluate(node, inputs); !outputs.empty())
+      folded[&node] = std::move(outputs);
+  }
+  Values out = results;
+  bool any = false;
+  for (Value& v : out) {
+    auto it = v ? folded.find(v.node) : folded.end();
+    if (it == folded.end()) continue;
+    v = graph_.constant(*it->second[static_cast<size_t>(v.index)]);
+    any = true;
+  }
+  result_.report.folded += any;
+  return out;
+}
+
+// If with a known condition is the branch it takes; the other one is not even looked at.
+void Importer::take_branch(const FlatNode& flat, Call& call) {
+  ir::TensorPtr condition = call.in(0) ? call.known(call.in(0)) : nullptr;
+  if (!condition) unsupported(call, "the condition is computed from the model's data");
+  if (condition->count() != 1) malformed(call, "the condition must be one value");
+  auto body = call.bodies.find(condition->get(0) != 0 ? "then_branch" : "else_branch");
+  if (body == call.bodies.end()) malformed(call, "a branch is missing");
+  const onnx::GraphProto& graph = *body->second;
+  if (graph.output_size() != static_cast<int>(call.wanted.size()))
+    malformed(call, "the branch has another number of outputs");
+  scopes_.emplace_back();
+  for (const auto& tensor : graph.initializer())
+    bind(tensor.name(), add_initializer(tensor.name(), tensor, false));
+  size_t missing = missing_.size();
+  import_nodes(functions_.flatten(list_nodes(graph.node(), *flat.opsets, flat.label + "/")));
+  Values results;
+  bool complete = true;
+  for (const auto& output : graph.output()) {
+    std::optional<Value> value = find(output.name());
+    complete &= value.has_value();
+    results.push_back(value.value_or(Value{}));
+  }
+  scopes_.pop_back();
+  if (!complete)
+    unsupported(call, concat(missing_.size() - missing, " nodes of the branch taken are not supported"));
+  call.results = std::move(results);
+}
+
+Imported import_model(const ModelFile& model, const ImportOptions& options) {
+  return Importer(model, options).run();
+}
+
+}  // namespace mezzo::frontend

@@ -1,0 +1,65 @@
+// importer.h: the state of one import; see import.h. Nodes are taken in an order in which they can run; each
+// is read into a Call, brought into its newest form, evaluated if it can be, or appended to the graph.
+#pragma once
+#include <deque>
+#include <set>
+#include <unordered_map>
+
+#include "frontend/functions.h"
+#include "frontend/import.h"
+#include "frontend/knowledge.h"
+
+namespace mezzo::onnx {
+class TensorProto;
+}
+
+namespace mezzo::frontend {
+
+class Importer {
+ public:
+  Importer(const ModelFile& model, const ImportOptions& options);
+  Imported run();
+
+ private:
+  void add_inputs();
+  void add_outputs();
+  void import_nodes(const std::vector<FlatNode>& nodes);
+  void import_node(const FlatNode& node);
+  void build(const FlatNode& node, Call& call);
+  void append(Call& call);
+  void take_branch(const FlatNode& node, Call& call);
+  // Constant results replace what was appended since node position `first`.
+  ir::Values fold(const ir::Values& results, size_t first);
+
+  // Values by name, innermost scope first. An absent value: its producer is not supported.
+  std::optional<ir::Value> find(const std::string& name);
+  void bind(const std::string& name, ir::Value value);
+  ir::Value add_initializer(const std::string& name, const onnx::TensorProto& tensor, bool trainable);
+  ir::Value add_parameter(const std::string& name, ir::Tensor start);
+
+  // Training flags (import_training.cpp).
+  void set_training(Call& call);
+  void set_batch_norm_mode(Call& call);
+  void set_dropout_mode(Call& call);
+  void keep_statistics(const Call& call, const ir::Values& results);
+  void pass_identity(const FlatNode& node, Call& call);
+  ir::Value random_key();
+
+  const ModelFile& model_;
+  const ImportOptions& options_;
+  Imported result_;
+  ir::Graph& graph_;
+  FunctionLibrary functions_;
+  Knowledge knowledge_;
+  std::vector<std::unordered_map<std::string, std::optional<ir::Value>>> scopes_;
+  std::unordered_map<std::string, const onnx::TensorProto*> initializers_;
+  std::vector<std::string> missing_;  // one line per node that is not supported
+  std::set<std::string> hints_;
+  int64_t dropouts_ = 0;
+  int64_t overridden_ = 0;  // BatchNormalizations and Dropouts whose flag options.mode changed
+  // The newest value of every running statistic, for a BatchNormalization that is applied more than once.
+  std::unordered_map<const ir::Node*, size_t> statistic_update_;
+  std::vector<ir::Value> statistic_state_;  // of the call being built: the states behind inputs 3 and 4
+};
+
+}  // namespace mezzo::frontend

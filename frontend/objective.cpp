@@ -1,0 +1,101 @@
+#include "frontend/objective.h"
+
+#include <array>
+
+#include "frontend/names.h"
+#include "ir/build.h"
+
+namespace mezzo::frontend {
+namespace {
+
+using ir::Dims;
+using ir::Type;
+using ir::Value;
+
+constexpr std::array<std::string_view, 5> kNames{"cross_entropy", "mse", "l1", "bce_with_logits", "output"};
+
+[[noreturn]] void fail(const ir::Output& output, const std::string& why, std::string hint = {}) {
+  throw Error(ErrorCode::bad_input,
+              concat("output '", printable(std::string_view(output.name).substr(7)), "' is ",
+                     ir::to_string(output.value.type()), ": ", why),
+              printable(output.name), std::move(hint));
+}
+
+// Labels that go with scores whose classes lie on axis 1, or on the last axis.
+Dims labels_with_class_axis(const Dims& scores, size_t axis) {
+  Dims out = scores;
+  out.erase(out.begin() + static_cast<int64_t>(axis));
+  return out;
+}
+
+Value cross_entropy(ir::Graph& graph, const ir::Output& output, const ObjectiveOptions& options) {
+  Value scores = output.value;
+  const Dims dims = scores.dims();
+  if (dims.size() < 2)
+    fail(output, "cross_entropy needs scores (N, C, ...)", "choose another loss with --loss");
+  Dims second = labels_with_class_axis(dims, 1), last = labels_with_class_axis(dims, dims.size() - 1);
+  Type labels{ir::DType::i64, second};
+  if (options.labels) {
+    labels = *options.labels;
+    if (labels.dtype != ir::DType::i64 && labels.dtype != ir::DType::i32)
+      fail(output, concat("the labels are ", ir::name(labels.dtype), ", class ids must be i64 or i32"));
+    if (labels.dims != second && labels.dims != last)
+      fail(output, concat("labels ", ir::to_string(labels.dims), " do not fit; expected ",
+                          ir::to_string(second), second == last ? "" : concat(" or ", ir::to_string(last))));
+  }
+  Value ids = graph.input(options.labels_key, labels);
+  if (labels.dims != second) {  // only (..., C) fits: the classes move to axis 1
+    ir::Ints perm{0, scores.rank() - 1};
+    for (int64_t a = 1; a + 1 < scores.rank(); a++) perm.push_back(a);
+    scores = ir::transpose(scores, perm);
+  }
+  return ir::apply("SoftmaxCrossEntropyLoss", {scores, ids});
+}
+
+}  // namespace
+
+std::string_view name(Objective o) { return kNames[static_cast<size_t>(o)]; }
+
+std::optional<Objective> parse_objective(std::string_view text) {
+  for (size_t i = 0; i < kNames.size(); i++)
+    if (kNames[i] == text) return static_cast<Objective>(i);
+  return std::nullopt;
+}
+
+void attach_objective(ir::Graph& graph, const ObjectiveOptions& options) {
+  check(!graph.outputs.empty() && !graph.find_output("loss"),
+        "attach_objective: no outputs, or a loss already");
+  const ir::Output first = graph.outputs.front();
+  if (!ir::is_float(first.value.dtype())) fail(first, "training needs a float output");
+  ir::Scope scope(graph, ir::Phase::forward, {"loss"});
+  if (options.kind == Objective::output) {
+    if (first.value.type().count() != 1)
+      fail(first, "it cannot be the loss, which is one number",
+           "choose a loss with --loss, e.g. cross_entropy");
+    graph.outputs.push_back(
+        {"loss", ir::cast(ir::reshape(first.value, {}), ir::compute_type(first.value.dtype()))});
+    return;
+  }
+  if (graph.find_input(options.labels_key))
+    throw Error(
+        ErrorCode::usage, concat("the model has an input '", printable(options.labels_key), "' of its own"),
+        printable(options.labels_key), "name the labels differently with --labels, or use --loss output");
+  // A 16-bit file's output is widened first: the loss is always computed in f32.
+  ir::Output output = first;
+  output.value = ir::cast(first.value, ir::compute_type(first.value.dtype()));
+  Value loss;
+  if (options.kind == Objective::cross_entropy) {
+    loss = cross_entropy(graph, output, options);
+  } else {
+    if (options.labels && options.labels->dims != output.value.dims())
+      fail(first, concat("targets ", ir::to_string(options.labels->dims), " must have the output's shape"));
+    Value targets = graph.input(options.labels_key, output.value.type());
+    std::string_view op = options.kind == Objective::mse  ? "MeanSquaredError"
+                          : options.kind == Objective::l1 ? "MeanAbsoluteError"
+                                                          : "BCEWithLogits";
+    loss = ir::apply(op, {output.value, targets});
+  }
+  graph.outputs.push_back({"loss", loss});
+}
+
+}  // namespace mezzo::frontend
