@@ -26,12 +26,17 @@ struct PrintOptions {
       16;               // constants with more, unequal elements are printed as @name, see elided_tensors
   bool origins = true;  // "; backward conv1" behind each node
 };
-std::string print(const Graph& graph, const PrintOptions& options = {});
+// `elided`, when given, receives the constants that are only named.
+std::string print(const Graph& graph, const PrintOptions& options = {}, TensorMap* elided = nullptr);
 // The node's line in print(graph), without a Kernel's body. For messages: works on broken graphs, too.
 std::string print(const Node& node);
+// What a node does with its inputs: op, attributes, types and body. Nodes of equal signature on equal inputs are equal.
+std::string signature(const Node& node);
 
-// The constants that print() elides, by the name it gives them (a hash of their type and content).
+// The constants that print() elides, by the name it gives them.
 TensorMap elided_tensors(const Graph& graph, const PrintOptions& options = {});
+// That name: c_ and 128 bits of hash of type and content.
+std::string elided_name(const Tensor& tensor);
 
 // Throws Error naming line and column. `tensors` supplies elided constants; one that is missing is an Error.
 Graph parse(std::string_view text, const TensorMap& tensors = {});

@@ -348,7 +348,7 @@ class Parser {
       auto it = tensors_.find(literal.elided);
       if (it == tensors_.end())
         scan_.fail(concat("the constant @", literal.elided, " is not at hand"), literal.at,
-                   "the tensors of a dump are in the .npz file beside it");
+                   "the constants of a dump are in .npy files beside it");
       if (it->second->type() != type)
         scan_.fail(concat("the constant is ", to_string(it->second->type())), literal.at);
       return it->second;

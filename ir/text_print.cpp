@@ -32,19 +32,24 @@ std::string content_hash(const Tensor& t) {
   return out;
 }
 
-std::string elided_name(const Tensor& t) { return "c_" + content_hash(t); }
-
 bool is_uniform(const Tensor& t) {
   auto bytes = static_cast<size_t>(t.bytes()), size = static_cast<size_t>(byte_size(t.dtype()));
   return bytes > 0 && std::memcmp(t.data(), t.data() + size, bytes - size) == 0;
 }
-bool is_elided(const Tensor& t, const PrintOptions& options) {
-  return t.count() > options.inline_limit && !is_uniform(t);
-}
+// How constants are shown, and where those go that are not.
+struct Style {
+  const PrintOptions& options;
+  TensorMap* elided = nullptr;
+};
 
-std::string spell(const Tensor& t, const PrintOptions& options) {
+std::string spell(const TensorPtr& tensor, const Style& style) {
+  const Tensor& t = *tensor;
   if (is_uniform(t)) return spell_element(t, 0);
-  if (is_elided(t, options)) return "@" + elided_name(t);
+  if (t.count() > style.options.inline_limit) {
+    std::string name = elided_name(t);
+    if (style.elided) (*style.elided)[name] = tensor;
+    return "@" + name;
+  }
   std::string out = "{";
   for (int64_t i = 0; i < t.count(); i++) out += (i ? ", " : "") + spell_element(t, i);
   return out + "}";
@@ -57,7 +62,7 @@ std::string spell_list(const Items& items, SpellItem spell_item) {
   return out + "]";
 }
 
-std::string spell(const Attr& attr, const PrintOptions& options) {
+std::string spell(const Attr& attr, const Style& style) {
   if (auto v = std::get_if<int64_t>(&attr)) return std::to_string(*v);
   if (auto v = std::get_if<double>(&attr)) return ir::spell(*v);
   if (auto v = std::get_if<std::string>(&attr)) return quote(*v);
@@ -66,7 +71,7 @@ std::string spell(const Attr& attr, const PrintOptions& options) {
   if (auto v = std::get_if<Strings>(&attr)) return spell_list(*v, quote);
   if (auto v = std::get_if<DType>(&attr)) return std::string(name(*v));
   const TensorPtr& t = std::get<TensorPtr>(attr);
-  return t ? to_string(t->type()) + " " + spell(*t, options) : "_";
+  return t ? to_string(t->type()) + " " + spell(t, style) : "_";
 }
 
 bool is_leaf(const Node& n) { return is_input(n) || is_state(n); }
@@ -95,7 +100,7 @@ class Names {
 
 class Printer {
  public:
-  explicit Printer(const PrintOptions& options) : options_(options) {}
+  explicit Printer(const Style& style) : style_(style) {}
 
   void print_graph(const Graph& graph, std::string_view keyword, const std::string& indent) {
     out_ += concat(keyword, " ", spell_name(graph.name));
@@ -123,19 +128,23 @@ class Printer {
     if (is_leaf(node)) out_ += is_input(node) ? "input " : "state ";
     for (int i = 0; i < node.output_count(); i++) out_ += (i ? ", " : "") + names.of(node.out(i));
     if (!is_leaf(node)) out_ += concat(" = ", node.op().name);
-    if (is_constant(node)) {
-      out_ += " " + spell(*node.tensor("value"), options_);
-    } else {
-      if (!is_leaf(node)) print_inputs(node, names);
-      for (const AttrSpec& spec : node.op().attrs) print_attr(node, spec);
-    }
+    if (!is_leaf(node) && !is_constant(node)) print_inputs(node, names);
+    print_attrs(node);
     out_ += " : ";
     for (int i = 0; i < node.output_count(); i++) {
       out_ += (i ? ", " : "") + to_string(node.type(i));
       print_offset(node, static_cast<size_t>(i));
     }
-    if (options_.origins) print_origin(node);
+    if (style_.options.origins) print_origin(node);
     out_ += "\n";
+  }
+
+  void print_signature(const Node& node) {
+    out_ += node.op().name;
+    if (is_leaf(node)) out_ += quote(node.s("name"));
+    print_attrs(node);
+    for (const Type& type : node.types()) out_ += " " + to_string(type);
+    if (node.body) print_graph(*node.body, "body", "");
   }
 
   std::string take() { return std::move(out_); }
@@ -147,11 +156,19 @@ class Printer {
     out_ += ")";
   }
 
+  void print_attrs(const Node& node) {
+    if (is_constant(node)) {
+      out_ += " " + spell(node.tensor("value"), style_);
+      return;
+    }
+    for (const AttrSpec& spec : node.op().attrs) print_attr(node, spec);
+  }
+
   void print_attr(const Node& node, const AttrSpec& spec) {
     if (!node.has_attr(spec.name)) return;
     if (is_leaf(node) && (spec.name == "name" || spec.name == "dtype" || spec.name == "shape")) return;
-    std::string text = spell(node.attr(spec.name), options_);
-    if (spec.presence == AttrSpec::defaulted && text == spell(spec.value, options_)) return;
+    std::string text = spell(node.attr(spec.name), style_);
+    if (spec.presence == AttrSpec::defaulted && text == spell(spec.value, style_)) return;
     out_ += concat(" ", spec.name, "=", text);
   }
 
@@ -168,7 +185,7 @@ class Printer {
     for (size_t i = 0; i < node.origin.size(); i++) out_ += (i ? ", " : " ") + spell_name(node.origin[i]);
   }
 
-  const PrintOptions& options_;
+  Style style_;
   std::string out_;
 };
 
@@ -227,30 +244,34 @@ void canonicalize(Graph& graph) {
     if (node->body) canonicalize(*node->body);
 }
 
-std::string print(const Graph& graph, const PrintOptions& options) {
-  Printer printer(options);
+std::string print(const Graph& graph, const PrintOptions& options, TensorMap* elided) {
+  Printer printer({options, elided});
   printer.print_graph(graph, "graph", "");
   return printer.take();
 }
 
 std::string print(const Node& node) {
   PrintOptions options;
-  Printer printer(options);
+  Printer printer({options});
   printer.print_line(node, Names(node.graph()), "");
   std::string out = printer.take();
   out.pop_back();
   return out;
 }
 
-TensorMap elided_tensors(const Graph& graph, const PrintOptions& options) {
-  TensorMap out;
-  for (const Node* node : canonical_order(graph)) {
-    for (auto& [_, attr] : node->attrs())
-      if (auto t = std::get_if<TensorPtr>(&attr); t && *t && is_elided(**t, options))
-        out[elided_name(**t)] = *t;
-    if (node->body) out.merge(elided_tensors(*node->body, options));
-  }
-  return out;
+std::string signature(const Node& node) {
+  PrintOptions options{.origins = false};
+  Printer printer({options});
+  printer.print_signature(node);
+  return printer.take();
 }
+
+TensorMap elided_tensors(const Graph& graph, const PrintOptions& options) {
+  TensorMap elided;
+  print(graph, options, &elided);
+  return elided;
+}
+
+std::string elided_name(const Tensor& tensor) { return "c_" + content_hash(tensor); }
 
 }  // namespace mezzo::ir

@@ -136,7 +136,7 @@ TEST(Text, LargeConstantsAreElidedByContent) {
   EXPECT_THAT(print(g), testing::HasSubstr("Constant @" + tensors.begin()->first + " : f32[5,5]"));
   expect_round_trip(g);
   EXPECT_THAT(error_of(print(g)),
-              testing::HasSubstr("is not at hand | the tensors of a dump are in the .npz"));
+              testing::HasSubstr("is not at hand | the constants of a dump are in .npy files beside it"));
   t.set(24, 0);
   Graph other;
   other.outputs = {{"a", other.constant(t)}};
