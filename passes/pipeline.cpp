@@ -1,0 +1,165 @@
+#include "passes/pipeline.h"
+
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <new>
+
+#include "ir/debug.h"
+#include "ir/module_file.h"
+#include "passes/option_text.h"
+
+namespace mezzo::passes {
+namespace {
+
+constexpr bool kTraining = true;
+
+// The order. Precision is decided while ops still have their classes, gradients while they still have their
+// rules.
+const PassRow kPipeline[] = {
+    {"assign_precision", assign_precision},
+    {"autodiff", autodiff, kTraining},
+    {"accumulate", nullptr, kTraining},
+    {"scale_loss", scale_loss, kTraining},
+    {"add_optimizer", add_optimizer, kTraining},
+    {"guard_updates", guard_updates, kTraining},
+    {"assign_layout", assign_layout},
+};
+
+// A graph on its way, with the text it had after the last pass.
+struct Job {
+  Graph& graph;
+  std::string_view name;  // as PassEvent::graph
+  std::string text = {};
+  ir::TensorMap tensors = {};
+
+  void reprint() {
+    tensors.clear();
+    text = print(graph, {}, &tensors);
+  }
+};
+
+class Runner {
+ public:
+  Runner(const Options& options, const RunOptions& run) : options_(options), run_(run) {
+    if (run_.dump_dir.empty()) run_.dump_dir = ir::debug().get("dump");
+    if (run_.last.empty()) run_.last = ir::debug().get("stop");
+  }
+
+  void import(Job& job) {
+    canonicalize(job.graph);
+    verify(job.graph);
+    job.reprint();
+    report(job, 0, "import", true, 0);
+  }
+
+  // Calls `pass`, which changes job.graph, and cleans up, verifies and tells.
+  template <class Pass>
+  void step(Job& job, const PassRow& row, Pass pass) {
+    auto start = std::chrono::steady_clock::now();
+    try {
+      pass();
+      canonicalize(job.graph);
+      verify(job.graph);
+    } catch (const Error&) {
+      throw;
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const std::exception& e) {
+      fail(job, row, e.what());
+    }
+    std::string before = std::move(job.text);
+    job.reprint();
+    std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - start;
+    report(job, number_of(row), row.name, job.text != before, spent.count());
+  }
+
+  const RunOptions& run() const { return run_; }
+
+ private:
+  static int number_of(const PassRow& row) { return static_cast<int>(&row - kPipeline) + 1; }
+
+  void report(const Job& job, int number, std::string_view pass, bool changed, double milliseconds) {
+    std::string graph = job.name.empty() ? "" : concat(job.name, "-");
+    if (ir::debug().has("passes") || ir::debug().has("time"))
+      std::fprintf(stderr, "%s%02d-%s: %s, %.2f ms\n", graph.c_str(), number, std::string(pass).c_str(),
+                   changed ? "changed" : "unchanged", milliseconds);
+    if (!run_.dump_dir.empty() && changed) {
+      std::string digits = number < 10 ? concat("0", number) : std::to_string(number);
+      std::filesystem::path file =
+          std::filesystem::path(run_.dump_dir) / concat(graph, digits, "-", pass, ".ir");
+      ir::write_module(file.string(), options_comment(options_) + job.text, job.tensors);
+    }
+    if (run_.observer) run_.observer({number, pass, job.name, changed, milliseconds, job.text, job.tensors});
+  }
+
+  // Keeps the graph as it was before the pass, for `mezzo opt FILE --pass NAME`.
+  [[noreturn]] void fail(const Job& job, const PassRow& row, const std::string& what) {
+    std::error_code error;
+    std::filesystem::path folder = run_.reproducer_dir;
+    if (folder.empty()) folder = std::filesystem::temp_directory_path(error);
+    std::string path = (folder / concat("mezzo-", row.name, ".ir")).string();
+    try {
+      ir::write_module(path, options_comment(options_) + job.text, job.tensors);
+    } catch (const Error& e) {
+      throw InternalError(concat("pass ", row.name, ": ", what, "\n(no reproducer: ", e.what(), ")"));
+    }
+    throw InternalError(
+        concat("pass ", row.name, ": ", what, "\nto reproduce: mezzo opt ", path, " --pass ", row.name),
+        path);
+  }
+
+  const Options& options_;
+  RunOptions run_;
+};
+
+}  // namespace
+
+std::span<const PassRow> pipeline() { return kPipeline; }
+
+const PassRow& find_pass(std::string_view name) {
+  for (const PassRow& row : kPipeline)
+    if (row.name == name) return row;
+  std::string known;
+  for (const PassRow& row : kPipeline) known += concat(known.empty() ? "" : ", ", row.name);
+  throw Error(ErrorCode::usage, concat("no pass is named '", name, "'"), std::string(name),
+              "passes: " + known);
+}
+
+StepGraphs run_pipeline(Graph graph, const Options& options, const RunOptions& run) {
+  StepGraphs out{std::move(graph), {}};
+  Runner runner(options, run);
+  const RunOptions& effective = runner.run();
+  const PassRow* row = effective.first.empty() ? std::begin(kPipeline) : &find_pass(effective.first);
+  const PassRow* end = effective.last.empty() ? std::end(kPipeline) : &find_pass(effective.last) + 1;
+  Job step{out.step, ""};
+  std::optional<Job> window;
+  runner.import(step);
+  for (; row < end; row++) {
+    if (row->training && !run.training) continue;
+    if (row->function) {
+      for (Job* job : {&step, window ? &*window : nullptr})
+        if (job) runner.step(*job, *row, [&] { row->function(job->graph, options); });
+    } else if (options.accumulate > 1) {
+      runner.step(step, *row, [&] { out.window = accumulate(out.step, options); });
+      window.emplace(Job{*out.window, "window"});
+      runner.step(*window, *row, [] {});
+    }
+  }
+  return out;
+}
+
+void run_pass(Graph& graph, const PassRow& row, const Options& options, const RunOptions& run) {
+  if (!row.function)
+    throw Error(ErrorCode::usage, concat("pass ", row.name, " makes two graphs and does not run alone"),
+                std::string(row.name));
+  Runner runner(options, run);
+  Job job{graph, ""};
+  canonicalize(graph);
+  verify(graph);
+  job.reprint();
+  runner.step(job, row, [&] { row.function(graph, options); });
+}
+
+}  // namespace mezzo::passes
