@@ -48,6 +48,20 @@ Value apply(std::string_view op, const Values& inputs, Attrs attrs) {
   return apply_all(op, inputs, std::move(attrs))[0];
 }
 
+Values expand_node(Graph& to, const Node& node, Values inputs) {
+  const OpDef& op = node.op();
+  check(op.meaning == Meaning::expand, op.name, " is no composite");
+  if (op.precision != Precision::low && op.precision != Precision::pass)
+    for (Value& v : inputs)
+      if (v && is_low(v.dtype())) v = cast(v, DType::f32);
+  Values out = op.expand(to, node, inputs);
+  check(out.size() == node.types().size(), op.name, " expands to ", out.size(), " values instead of ",
+        node.types().size());
+  for (size_t k = 0; k < out.size(); k++)
+    if (out[k]) out[k] = cast(out[k], node.type(static_cast<int>(k)).dtype);
+  return out;
+}
+
 Value constant_like(Value v, double number) { return v.node->graph().constant(number, v.dtype()); }
 
 Value operator+(Value a, Value b) { return apply("Add", {a, b}); }

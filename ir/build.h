@@ -14,6 +14,10 @@ Values apply_all(std::string_view op, const Values& inputs, Attrs attrs = {});
 // d loss / d loss: 1, until scale_loss puts the loss scale there.
 Value make_loss_seed(Graph& graph, DType dtype);
 
+// What a composite node means, built into `to` on `inputs`: its formula on 16-bit floats widened to f32 (unless the class
+// is low or pass), each result rounded to the node's own type.
+Values expand_node(Graph& to, const Node& node, Values inputs);
+
 // A scalar of v's dtype.
 Value constant_like(Value v, double number);
 

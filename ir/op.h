@@ -117,6 +117,9 @@ double constant_scalar(Value v, std::string_view what);
 // perm such that transpose(transpose(v, perm), inverse(perm)) is v.
 Ints inverse(const Ints& perm);
 
+// The axes that a reduction folds, from 0 and sorted.
+Ints folded_axes(const Node& reduction);
+
 // Shape rules shared by many ops.
 std::vector<Type> same_as_input(const Node&);       // types = {type of input 0}
 std::vector<Type> broadcast_inputs(const Node&);    // dtype of input 0 (all inputs must agree), broadcast dims

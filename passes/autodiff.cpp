@@ -22,19 +22,6 @@ Value checked_loss(const Graph& graph) {
   return loss;
 }
 
-// The formulas that `node` stands for, on `inputs`, each result rounded to the node's own type.
-Values expansion(Graph& to, const Node& node, Values inputs) {
-  const OpDef& op = node.op();
-  if (op.precision != Precision::low && op.precision != Precision::pass)
-    for (Value& v : inputs)
-      if (v && is_low(v.dtype())) v = cast(v, DType::f32);
-  Values out = op.expand(to, node, inputs);
-  check(out.size() == node.types().size(), op.name, " expands to another number of values");
-  for (size_t k = 0; k < out.size(); k++)
-    if (out[k]) out[k] = cast(out[k], node.type(static_cast<int>(k)).dtype);
-  return out;
-}
-
 // Puts the formulas of every composite without a gradient rule that stands on the way to the loss in its
 // place.
 void expand_composites_without_rule(Graph& graph) {
@@ -48,7 +35,7 @@ void expand_composites_without_rule(Graph& graph) {
     if (!again) return;
     graph = rewrite(graph, [&](Graph& to, const Node& node, const Values& inputs) -> std::optional<Values> {
       if (!stands_for_formulas(node)) return std::nullopt;
-      return expansion(to, node, inputs);
+      return expand_node(to, node, inputs);
     });
   }
 }

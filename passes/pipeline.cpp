@@ -24,6 +24,7 @@ const PassRow kPipeline[] = {
     {"scale_loss", scale_loss, kTraining},
     {"add_optimizer", add_optimizer, kTraining},
     {"guard_updates", guard_updates, kTraining},
+    {"expand", expand},
     {"assign_layout", assign_layout},
 };
 

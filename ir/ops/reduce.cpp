@@ -5,9 +5,8 @@
 #include "ir/op.h"
 
 namespace mezzo::ir {
-namespace {
 
-// The folded axes, sorted. No axes means all, or none with noop_with_empty_axes.
+// No axes means all, or none with noop_with_empty_axes.
 Ints folded_axes(const Node& n) {
   Ints axes = n.ints("axes");
   int64_t rank = n.in_type(0).rank();
@@ -18,6 +17,8 @@ Ints folded_axes(const Node& n) {
   require(std::adjacent_find(axes.begin(), axes.end()) == axes.end(), "an axis is given twice");
   return axes;
 }
+
+namespace {
 
 Dims kept_dims(const Node& n, bool keepdims) {
   Dims dims = n.in_type(0).dims, out;
