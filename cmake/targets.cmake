@@ -1,24 +1,25 @@
 # What is built from the layers: the library, the command, the model builders, the tests.
 set(mezzo_links mezzo_proto libzip::zip xxHash::xxhash mezzo_cpu Threads::Threads ${CMAKE_DL_LIBS})
+set(everything $<TARGET_OBJECTS:ir> $<TARGET_OBJECTS:frontend> $<TARGET_OBJECTS:passes> $<TARGET_OBJECTS:codegen>
+               $<TARGET_OBJECTS:runtime>)
 
-add_library(mezzo $<TARGET_OBJECTS:ir> $<TARGET_OBJECTS:frontend> $<TARGET_OBJECTS:passes> $<TARGET_OBJECTS:codegen>
-                  $<TARGET_OBJECTS:runtime>)
+if(MEZZO_STATIC_DEPS)
+  set(library_kind STATIC)
+else()
+  set(library_kind SHARED)
+endif()
+add_library(mezzo ${library_kind} ${everything})
 target_link_libraries(mezzo PRIVATE ${mezzo_links})
 
-file(GLOB cli_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/runtime/cli/*.cpp)
-if(cli_sources)
-  # From the objects: operators register themselves, and the linker would drop them from an archive.
-  add_executable(mezzo-cli ${cli_sources} $<TARGET_OBJECTS:ir> $<TARGET_OBJECTS:frontend> $<TARGET_OBJECTS:passes>
-                           $<TARGET_OBJECTS:codegen> $<TARGET_OBJECTS:runtime>)
-  set_target_properties(mezzo-cli PROPERTIES OUTPUT_NAME mezzo RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
-  target_link_libraries(mezzo-cli PRIVATE mezzo_settings ${mezzo_links} CLI11::CLI11 nlohmann_json::nlohmann_json)
-endif()
-
-file(GLOB model_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/models/*.cpp)
-if(model_sources)
-  add_executable(mezzo-models ${model_sources})
-  target_link_libraries(mezzo-models PRIVATE mezzo_settings mezzo_proto)
-endif()
+# Programs are linked from the objects: operators register themselves, and the linker would drop them from an archive.
+function(mezzo_program target name folder)
+  file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
+  add_executable(${target} ${sources} ${everything})
+  set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
+  target_link_libraries(${target} PRIVATE mezzo_settings ${mezzo_links} CLI11::CLI11 nlohmann_json::nlohmann_json)
+endfunction()
+mezzo_program(mezzo-cli mezzo runtime/cli)
+mezzo_program(mezzo-models mezzo-models models)
 
 # mezzo_test(FOLDER LAYERS layer... [WITH folder...]): tests/FOLDER/*.cpp as one program linked with just these layers;
 # WITH adds the sources of other test folders (what several of these programs share).
@@ -50,5 +51,6 @@ if(MEZZO_TESTS)
   mezzo_test(frontend LAYERS ir frontend)
   mezzo_test(passes LAYERS ir passes WITH ops)
   mezzo_test(codegen LAYERS ir passes codegen WITH ops)
+  add_test(NAME install.consumer COMMAND ${PROJECT_SOURCE_DIR}/tests/install/run.sh ${PROJECT_BINARY_DIR})
   mezzo_test(runtime LAYERS ir frontend passes codegen runtime LINK nlohmann_json::nlohmann_json)
 endif()
