@@ -38,8 +38,8 @@ void digits_mlp(OnnxBuilder& b) {
 
 void digits_cnn(OnnxBuilder& b) {
   std::string x = b.scaled(b.input("input", {1, 8, 8}), kDigitScale);
-  x = b.relu(b.batch_norm("bn1", b.conv("conv1", x, 1, 32, {.padding = 1})));
-  x = b.relu(b.batch_norm("bn2", b.conv("conv2", x, 32, 64, {.padding = 1})));
+  x = b.relu(b.batch_norm("bn1", b.conv("conv1", x, 1, 32, {.padding = 1}), 32));
+  x = b.relu(b.batch_norm("bn2", b.conv("conv2", x, 32, 64, {.padding = 1}), 64));
   x = b.flatten(b.max_pool(x, 2, 2));
   classify(b, x, "fc", 64 * 4 * 4);
 }
