@@ -16,7 +16,8 @@ std::vector<Type> infer_reshape(const Node& n) {
   int unknown = -1;
   for (size_t i = 0; i < dims.size(); i++) {
     if (dims[i] == 0 && n.i("allowzero") == 0) {
-      require(i < x.dims.size(), "shape ", to_string(n.ints("shape")), " copies axis ", i, " of ", to_string(x));
+      require(i < x.dims.size(), "shape ", to_string(n.ints("shape")), " copies axis ", i, " of ",
+              to_string(x));
       dims[i] = x.dims[i];
     }
     if (dims[i] == -1) {
@@ -27,10 +28,12 @@ std::vector<Type> infer_reshape(const Node& n) {
     }
   }
   if (unknown >= 0) {
-    require(known > 0 && x.count() % known == 0, to_string(x), " does not reshape to ", to_string(n.ints("shape")));
+    require(known > 0 && x.count() % known == 0, to_string(x), " does not reshape to ",
+            to_string(n.ints("shape")));
     dims[static_cast<size_t>(unknown)] = x.count() / known;
   }
-  require(element_count(dims) == x.count(), to_string(x), " does not reshape to ", to_string(n.ints("shape")));
+  require(element_count(dims) == x.count(), to_string(x), " does not reshape to ",
+          to_string(n.ints("shape")));
   return {{x.dtype, dims}};
 }
 
@@ -40,10 +43,9 @@ const OpDef reshape_op = {
     .precision = Precision::pass,
     .meaning = Meaning::index,
     .infer = infer_reshape,
-    .index =
-        [](const Node& n, const Exprs& at) -> IndexMap {
-          return {{{0, delinearize(linearize(at, n.type().dims), n.in_type(0).dims)}}};
-        },
+    .index = [](const Node& n, const Exprs& at) -> IndexMap {
+      return {{{0, delinearize(linearize(at, n.type().dims), n.in_type(0).dims)}}};
+    },
     .grad = [](Grad& g) -> Values { return {reshape(g.dy[0], g.node.in_type(0).dims)}; },
     .constant_inputs = {{1, "shape"}},
 };
@@ -54,28 +56,24 @@ const OpDef transpose_op = {
     .attrs = {{"perm", Ints{}}},
     .precision = Precision::pass,
     .meaning = Meaning::index,
-    .infer =
-        [](const Node& n) -> std::vector<Type> {
-          const Type& x = n.in_type(0);
-          Ints perm = permutation_of(n), sorted = perm;
-          std::sort(sorted.begin(), sorted.end());
-          for (size_t i = 0; i < sorted.size(); i++)
-            require(sorted[i] == static_cast<int64_t>(i), "perm ", to_string(perm), " is not a permutation");
-          require(perm.size() == x.dims.size(), "perm ", to_string(perm), " does not fit ", to_string(x));
-          Dims dims;
-          for (int64_t p : perm) dims.push_back(x.dims[static_cast<size_t>(p)]);
-          return {{x.dtype, dims}};
-        },
-    .index =
-        [](const Node& n, const Exprs& at) -> IndexMap {
-          Ints perm = permutation_of(n);
-          Exprs in(at.size());
-          for (size_t i = 0; i < perm.size(); i++) in[static_cast<size_t>(perm[i])] = at[i];
-          return {{{0, in}}};
-        },
-    .grad = [](Grad& g) -> Values {
-      return {transpose(g.dy[0], inverse(permutation_of(g.node)))};
+    .infer = [](const Node& n) -> std::vector<Type> {
+      const Type& x = n.in_type(0);
+      Ints perm = permutation_of(n), sorted = perm;
+      std::sort(sorted.begin(), sorted.end());
+      for (size_t i = 0; i < sorted.size(); i++)
+        require(sorted[i] == static_cast<int64_t>(i), "perm ", to_string(perm), " is not a permutation");
+      require(perm.size() == x.dims.size(), "perm ", to_string(perm), " does not fit ", to_string(x));
+      Dims dims;
+      for (int64_t p : perm) dims.push_back(x.dims[static_cast<size_t>(p)]);
+      return {{x.dtype, dims}};
     },
+    .index = [](const Node& n, const Exprs& at) -> IndexMap {
+      Ints perm = permutation_of(n);
+      Exprs in(at.size());
+      for (size_t i = 0; i < perm.size(); i++) in[static_cast<size_t>(perm[i])] = at[i];
+      return {{{0, in}}};
+    },
+    .grad = [](Grad& g) -> Values { return {transpose(g.dy[0], inverse(permutation_of(g.node)))}; },
 };
 MEZZO_REGISTER_OP(transpose_op);
 
@@ -85,19 +83,17 @@ const OpDef expand_op = {
     .attrs = {{"shape", Ints{}, AttrSpec::required}},
     .precision = Precision::pass,
     .meaning = Meaning::index,
-    .infer =
-        [](const Node& n) -> std::vector<Type> {
-          element_count(n.ints("shape"));
-          return {{n.in_type(0).dtype, broadcast(n.in_type(0).dims, n.ints("shape"))}};
-        },
-    .index =
-        [](const Node& n, const Exprs& at) -> IndexMap {
-          const Dims& dims = n.in_type(0).dims;
-          Exprs in;
-          for (size_t i = 0; i < dims.size(); i++)
-            in.push_back(dims[i] == 1 ? Expr(0) : at[at.size() - dims.size() + i]);
-          return {{{0, in}}};
-        },
+    .infer = [](const Node& n) -> std::vector<Type> {
+      element_count(n.ints("shape"));
+      return {{n.in_type(0).dtype, broadcast(n.in_type(0).dims, n.ints("shape"))}};
+    },
+    .index = [](const Node& n, const Exprs& at) -> IndexMap {
+      const Dims& dims = n.in_type(0).dims;
+      Exprs in;
+      for (size_t i = 0; i < dims.size(); i++)
+        in.push_back(dims[i] == 1 ? Expr(0) : at[at.size() - dims.size() + i]);
+      return {{{0, in}}};
+    },
     .grad = [](Grad& g) -> Values { return {g.dy[0]}; },
     .permuted = [](const Node& n, const Ints& perm, Ints* out_perm) -> std::optional<Attrs> {
       if (n.type().dims.size() != perm.size()) return std::nullopt;
@@ -116,36 +112,34 @@ const OpDef concat_op = {
     .attrs = {{"axis", int64_t{0}, AttrSpec::required}},
     .precision = Precision::widest,
     .meaning = Meaning::index,
-    .infer =
-        [](const Node& n) -> std::vector<Type> {
-          Type t = n.in_type(0);
-          auto axis = static_cast<size_t>(normalize_axis(n.i("axis"), t.rank()));
-          for (size_t i = 1; i < n.input_count(); i++) {
-            Dims dims = n.in_type(i).dims;
-            require(dims.size() == t.dims.size(), "inputs 0 and ", i, " differ in rank");
-            require(n.in_type(i).dtype == t.dtype, "inputs 0 and ", i, " differ in type");
-            int64_t extent = dims[axis];
-            dims[axis] = t.dims[axis];
-            require(dims == t.dims, "input ", i, " ", to_string(n.in_type(i)), " does not fit ",
-                    to_string(n.in_type(0)), " along axis ", axis);
-            t.dims[axis] += extent;
-          }
-          return {t};
-        },
-    .index =
-        [](const Node& n, const Exprs& at) -> IndexMap {
-          auto axis = static_cast<size_t>(normalize_axis(n.i("axis"), n.type().rank()));
-          IndexMap map;
-          int64_t begin = 0;
-          for (size_t i = 0; i < n.input_count(); i++) {
-            Exprs in = at;
-            int64_t extent = n.in_type(i).dims[axis];
-            in[axis] = at[axis] - begin;
-            if (extent > 0) map.accesses.push_back({i, in, {{in[axis], extent}}});
-            begin += extent;
-          }
-          return map;
-        },
+    .infer = [](const Node& n) -> std::vector<Type> {
+      Type t = n.in_type(0);
+      auto axis = static_cast<size_t>(normalize_axis(n.i("axis"), t.rank()));
+      for (size_t i = 1; i < n.input_count(); i++) {
+        Dims dims = n.in_type(i).dims;
+        require(dims.size() == t.dims.size(), "inputs 0 and ", i, " differ in rank");
+        require(n.in_type(i).dtype == t.dtype, "inputs 0 and ", i, " differ in type");
+        int64_t extent = dims[axis];
+        dims[axis] = t.dims[axis];
+        require(dims == t.dims, "input ", i, " ", to_string(n.in_type(i)), " does not fit ",
+                to_string(n.in_type(0)), " along axis ", axis);
+        t.dims[axis] += extent;
+      }
+      return {t};
+    },
+    .index = [](const Node& n, const Exprs& at) -> IndexMap {
+      auto axis = static_cast<size_t>(normalize_axis(n.i("axis"), n.type().rank()));
+      IndexMap map;
+      int64_t begin = 0;
+      for (size_t i = 0; i < n.input_count(); i++) {
+        Exprs in = at;
+        int64_t extent = n.in_type(i).dims[axis];
+        in[axis] = at[axis] - begin;
+        if (extent > 0) map.accesses.push_back({i, in, {{in[axis], extent}}});
+        begin += extent;
+      }
+      return map;
+    },
     .grad = [](Grad& g) -> Values {
       int64_t axis = normalize_axis(g.node.i("axis"), g.node.type().rank()), begin = 0;
       Values out;
@@ -171,16 +165,14 @@ const OpDef iota_op = {
     .attrs = {{"shape", Ints{}, AttrSpec::required}, {"axis", int64_t{0}}, {"dtype", DType::i64}},
     .precision = Precision::fixed,
     .meaning = Meaning::index,
-    .infer =
-        [](const Node& n) -> std::vector<Type> {
-          element_count(n.ints("shape"));
-          normalize_axis(n.i("axis"), static_cast<int64_t>(n.ints("shape").size()));
-          return {{n.dtype("dtype"), n.ints("shape")}};
-        },
-    .index =
-        [](const Node& n, const Exprs& at) -> IndexMap {
-          return {{}, 0, at[static_cast<size_t>(normalize_axis(n.i("axis"), n.type().rank()))]};
-        },
+    .infer = [](const Node& n) -> std::vector<Type> {
+      element_count(n.ints("shape"));
+      normalize_axis(n.i("axis"), static_cast<int64_t>(n.ints("shape").size()));
+      return {{n.dtype("dtype"), n.ints("shape")}};
+    },
+    .index = [](const Node& n, const Exprs& at) -> IndexMap {
+      return {{}, 0, at[static_cast<size_t>(normalize_axis(n.i("axis"), n.type().rank()))]};
+    },
     .grad = zero_gradient,
 };
 MEZZO_REGISTER_OP(iota_op);
