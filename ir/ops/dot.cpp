@@ -103,7 +103,9 @@ const OpDef dot_op = {
         for (int64_t i = 0; i + 1 < g.dy[0].rank(); i++) axes.push_back(i);
         dbias = reduce_sum(cast(g.dy[0], acc), axes, false);
       }
-      return {da ? sum_to(da, a.dims()) : da, db ? sum_to(db, b.dims()) : db, dbias};
+      Values out{da ? sum_to(da, a.dims()) : da, db ? sum_to(db, b.dims()) : db};
+      if (dbias) out.push_back(dbias);
+      return out;
     },
     .f32_inputs = {2},
 };

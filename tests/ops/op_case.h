@@ -1,6 +1,7 @@
 // op_case.h: the op suite's cases, one per line of tests/ops/cases.txt, as one-op graphs. Used by the tests
 // of every layer that gives ops a meaning: evaluator and gradients (tests/passes), backends (tests/codegen).
 #pragma once
+#include <ostream>
 #include <random>
 
 #include "ir/graph.h"
@@ -29,6 +30,9 @@ struct OpCase {
   bool low = true;                // low=no: no 16-bit form
   bool grad = true;               // grad=no: no gradient test (a case about values, e.g. at infinities)
 };
+
+// How GoogleTest shows a case.
+inline void PrintTo(const OpCase& c, std::ostream* out) { *out << c.line; }
 
 // Throws Error naming the line that is wrong.
 std::vector<OpCase> load_op_cases();
