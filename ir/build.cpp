@@ -62,6 +62,10 @@ Values expand_node(Graph& to, const Node& node, Values inputs) {
   return out;
 }
 
+Node* add_kernel(Graph& graph, Values inputs, std::unique_ptr<Graph> body) {
+  return graph.add(get_op("Kernel"), std::move(inputs), {}, std::move(body));
+}
+
 Value constant_like(Value v, double number) { return v.node->graph().constant(number, v.dtype()); }
 
 Value operator+(Value a, Value b) { return apply("Add", {a, b}); }

@@ -10,6 +10,8 @@ namespace mezzo::ir {
 // Appends an op by name with one output wanted; for ops without a function below. In ir/, frontend/ and tests only.
 Value apply(std::string_view op, const Values& inputs, Attrs attrs = {});
 Values apply_all(std::string_view op, const Values& inputs, Attrs attrs = {});
+// A Kernel that computes `body`, whose inputs, in order, are `inputs`.
+Node* add_kernel(Graph& graph, Values inputs, std::unique_ptr<Graph> body);
 
 // d loss / d loss: 1, until scale_loss puts the loss scale there.
 Value make_loss_seed(Graph& graph, DType dtype);

@@ -26,6 +26,7 @@ const PassRow kPipeline[] = {
     {"guard_updates", guard_updates, kTraining},
     {"expand", expand},
     {"assign_layout", assign_layout},
+    {"fuse", fuse},
 };
 
 // A graph on its way, with the text it had after the last pass.
