@@ -1,4 +1,5 @@
 // autodiff: appends the backward graph of output "loss" and outputs `grad:<parameter>`. See docs/autodiff.md.
+#include <algorithm>
 #include <unordered_map>
 
 #include "ir/build.h"
@@ -54,7 +55,11 @@ class Sweep {
     for (auto it = nodes_.rbegin(); it != nodes_.rend(); ++it)
       if ((*it)->input_count() > 0 && paths_.carries(**it)) visit(**it);
     refuse(refused_);
-    for (Node* parameter : paths_.parameters()) {
+    // By name: an order that no pass changes, see first_bad.
+    std::vector<Node*> parameters = paths_.parameters();
+    std::sort(parameters.begin(), parameters.end(),
+              [](Node* a, Node* b) { return a->s("name") < b->s("name"); });
+    for (Node* parameter : parameters) {
       if (paths_.tie(*parameter) == Differentiable::Tie::none) continue;
       Scope scope(graph_, Phase::backward, parameter->origin);
       Value g = gradient(parameter->out());

@@ -9,14 +9,16 @@ inline constexpr const char* kLoss = "loss";         // of the batch (apply grap
 inline constexpr const char* kGradPrefix = "grad:";  // + parameter: its gradient, unscaled
 inline constexpr const char* kFinite = "finite";     // bool: all gradients are finite, so the step commits
 inline constexpr const char* kFirstBad =
-    "first_bad";  // i64: position among gradients of the first non-finite, or -1
+    "first_bad";  // i64: see below; -1: none
 inline constexpr const char* kScaleUsed = "scale";  // f32: the loss scale of this step
 inline constexpr const char* kUnscale = "unscale";  // f32: 1 / scale, absent without loss scaling
 inline constexpr const char* kGradNorm =
     "grad_norm";  // f32: global L2 norm of the unscaled gradients, before the clip
 inline constexpr const char* kBadNode = "bad_node";  // i64: see trace_overflow
 
-// States. All but the two counts of committed work are updated on skipped steps too.
+// first_bad is the position of the first gradient that is not finite, among the trained parameters in order of names.
+
+// States. docs/loss-scaling.md says which are updated on skipped steps.
 inline constexpr const char* kScale = "mezzo.scale";                 // f32
 inline constexpr const char* kScaleTracker = "mezzo.scale_tracker";  // i32: clean steps since the last change
 inline constexpr const char* kAttempted = "mezzo.attempted";         // i64: steps, skipped ones too
@@ -33,7 +35,7 @@ inline constexpr const char* kGradSumSuffix =
     ".grad_sum";  // parameter +: sum over samples of its scaled gradient
 inline constexpr const char* kPendingSuffix = ".pending";  // state +: its value if the window commits
 
-// Positions in graph.outputs of the gradients, in parameter order.
+// Positions in graph.outputs of the gradients, in order of the parameters' names.
 std::vector<size_t> gradient_outputs(const ir::Graph& graph);
 // The parameter state that output `grad:<name>` belongs to.
 ir::Node* parameter_of(const ir::Graph& graph, const ir::Output& gradient);
