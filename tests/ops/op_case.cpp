@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <fstream>
+#include <functional>
 #include <numeric>
 
 namespace mezzo::ir {
@@ -16,7 +17,7 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
-double number(const std::string& text) {
+double parse_number(const std::string& text) {
   if (text == "inf") return std::numeric_limits<double>::infinity();
   if (text == "-inf") return -std::numeric_limits<double>::infinity();
   if (text == "nan") return std::numeric_limits<double>::quiet_NaN();
@@ -55,10 +56,10 @@ InputCase parse_input(const std::string& text) {
   if (close + 1 == text.size()) return in;
   const std::string range = text.substr(close + 2, text.size() - close - 3);
   if (const size_t dots = range.find(".."); dots != std::string::npos) {
-    in.low = number(range.substr(0, dots));
-    in.high = number(range.substr(dots + 2));
+    in.low = parse_number(range.substr(0, dots));
+    in.high = parse_number(range.substr(dots + 2));
   } else {
-    for (const std::string& part : split(range, ',')) in.values.push_back(number(part));
+    for (const std::string& part : split(range, ',')) in.values.push_back(parse_number(part));
     if (static_cast<int64_t>(in.values.size()) != in.type.count())
       bad(mezzo::concat("'", text, "' has another count"));
   }
@@ -70,7 +71,7 @@ Attr parse_attr(const OpDef& op, const std::string& key, const std::string& text
   for (const AttrSpec& spec : op.attrs) {
     if (spec.name != key) continue;
     if (std::holds_alternative<int64_t>(spec.value)) return int64_t{std::stoll(text)};
-    if (std::holds_alternative<double>(spec.value)) return number(text);
+    if (std::holds_alternative<double>(spec.value)) return parse_number(text);
     if (std::holds_alternative<Ints>(spec.value)) return integers(text);
     if (std::holds_alternative<std::string>(spec.value)) return text;
     if (std::holds_alternative<DType>(spec.value)) {
@@ -78,7 +79,8 @@ Attr parse_attr(const OpDef& op, const std::string& key, const std::string& text
     }
     if (std::holds_alternative<Floats>(spec.value)) {
       Floats out;
-      for (const std::string& part : split(text.substr(1, text.size() - 2), ',')) out.push_back(number(part));
+      for (const std::string& part : split(text.substr(1, text.size() - 2), ','))
+        out.push_back(parse_number(part));
       return out;
     }
     bad(mezzo::concat("attribute ", key, " cannot be '", text, "'"));
@@ -89,6 +91,8 @@ Attr parse_attr(const OpDef& op, const std::string& key, const std::string& text
 OpCase parse_case(const std::string& line) {
   OpCase c;
   c.line = line;
+  c.seed = 2166136261u;
+  for (char letter : line) c.seed = (c.seed ^ static_cast<unsigned char>(letter)) * 16777619u;
   std::istringstream in(line);
   std::string word;
   in >> word;
@@ -111,7 +115,7 @@ OpCase parse_case(const std::string& line) {
     else if (key == "outputs")
       for (const std::string& part : split(value, ',')) c.grad_outputs.push_back(std::stoi(part));
     else if (key == "tol")
-      c.tolerance = number(value);
+      c.tolerance = parse_number(value);
     else if (key == "low")
       c.low = value != "no";
     else if (key == "grad")
@@ -153,6 +157,22 @@ Tensor draw(const InputCase& in, Type type, std::mt19937& random, size_t positio
   return t;
 }
 
+// Calls f(line, number) for the lines of a file in tests/ops that are no comments.
+void for_each_line(const std::string& name, const std::function<void(const std::string&, int)>& f) {
+  std::ifstream file(MEZZO_SOURCE_DIR "/tests/ops/" + name);
+  if (!file) bad(mezzo::concat("no file tests/ops/", name));
+  int number = 0;
+  for (std::string line; std::getline(file, line);) {
+    number++;
+    if (line.empty() || line[0] == '#') continue;
+    try {
+      f(line, number);
+    } catch (const Error& e) {
+      bad(mezzo::concat(name, ":", number, ": ", e.what()));
+    }
+  }
+}
+
 bool keeps_f32(const OpDef& op, size_t input) {
   return std::find(op.f32_inputs.begin(), op.f32_inputs.end(), static_cast<int>(input)) !=
          op.f32_inputs.end();
@@ -161,26 +181,35 @@ bool keeps_f32(const OpDef& op, size_t input) {
 }  // namespace
 
 std::vector<OpCase> load_op_cases() {
-  std::ifstream file(MEZZO_SOURCE_DIR "/tests/ops/cases.txt");
   std::vector<OpCase> cases;
-  int number_of_line = 0;
-  for (std::string line; std::getline(file, line);) {
-    number_of_line++;
-    if (line.empty() || line[0] == '#') continue;
-    try {
-      cases.push_back(parse_case(line));
-    } catch (const Error& e) {
-      throw Error(ErrorCode::bad_input, mezzo::concat("cases.txt:", number_of_line, ": ", e.what()));
+  for_each_line("cases.txt", [&](const std::string& line, int number) {
+    cases.push_back(parse_case(line));
+    cases.back().number = number;
+  });
+  return cases;
+}
+
+std::vector<ExpectedCase> load_expected() {
+  std::vector<ExpectedCase> cases;
+  for_each_line("expected.txt", [&](const std::string& line, int number) {
+    const size_t arrow = line.find(" => ");
+    if (arrow == std::string::npos) bad("no => in the line");
+    ExpectedCase e{parse_case(line.substr(0, arrow)), {}};
+    e.op_case.number = number;
+    for (const std::string& output : split(line.substr(arrow + 4), ';')) {
+      std::istringstream in(output);
+      e.outputs.emplace_back();
+      for (std::string word; in >> word;) e.outputs.back().push_back(parse_number(word));
     }
-    cases.back().number = number_of_line;
-  }
+    cases.push_back(std::move(e));
+  });
   return cases;
 }
 
 BuiltCase build_op_case(const OpCase& c, DType real, bool inputs_are_parameters) {
   BuiltCase built;
   Graph& graph = built.graph;
-  std::mt19937 random(static_cast<unsigned>(c.number) + 7);
+  std::mt19937 random(c.seed);
   Values inputs;
   for (size_t i = 0; i < c.inputs.size(); i++) {
     const InputCase& in = c.inputs[i];

@@ -20,7 +20,8 @@ struct InputCase {
 
 struct OpCase {
   std::string line;
-  int number = 0;  // of the line in the file
+  int number = 0;     // of the line in the file
+  unsigned seed = 0;  // of the drawn inputs: a hash of the line, so that other lines do not matter
   const OpDef* op = nullptr;
   std::vector<InputCase> inputs;
   Attrs attrs;
@@ -34,8 +35,16 @@ struct OpCase {
 // How GoogleTest shows a case.
 inline void PrintTo(const OpCase& c, std::ostream* out) { *out << c.line; }
 
-// Throws Error naming the line that is wrong.
+// The lines of tests/ops/cases.txt. Throws Error naming the line that is wrong.
 std::vector<OpCase> load_op_cases();
+
+// What another implementation computes (tests/ops/expected.txt, written by expected.py): a case with explicit
+// inputs and the elements of its first outputs.
+struct ExpectedCase {
+  OpCase op_case;
+  std::vector<std::vector<double>> outputs;
+};
+std::vector<ExpectedCase> load_expected();
 
 // The graph of one case: inputs x0, x1, ... (or parameter states, for gradients) and outputs y0, y1, ...;
 // every f32 input and float attribute type is replaced by `real`, except that 16-bit forms keep the op's
