@@ -78,9 +78,9 @@ Term log1p(Term x) {
 Angle reduce_angle(Term x) {
   Term t = fma(x, 2 / std::numbers::pi, kRounder);
   Term k = t - kRounder;
-  Term r = fma(k, -0x1.921fb6p+0, x);
-  r = fma(k, 0x1.777a5cp-25, r);
-  r = fma(k, 0x1.ee59dap-50, r);
+  Term r = fma(k, -0x1.921fb4p+0, x);
+  r = fma(k, -0x1.4442dp-24, r);
+  r = fma(k, -0x1.846988p-48, r);
   return {select(r < -0.8, -0.8, select(0.8 < r, 0.8, r)), bits(t)};
 }
 

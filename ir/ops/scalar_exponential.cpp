@@ -54,7 +54,7 @@ const Program& tanh_program() {
     Term x = f.parameter(0), a = abs(x), s = x * x;
     Term odd = polynomial(s, {-0.005717045, 0.020650588, -0.053743497, 0.13331491, -0.33333284});
     Term far = 1 - 2 / (exp(a + a) + 1);
-    return select(a < 0.625, fma(s * odd, x, x), copysign(far, x));
+    return copysign(select(a < 0.625, fma(s * odd, a, a), far), x);
   });
   return p;
 }
