@@ -61,7 +61,8 @@ size_t distance(const std::string& a, const std::string& b) {
 
 std::string nearest_name(const std::string& wrong, const std::vector<std::string>& names) {
   std::string best;
-  size_t least = std::max<size_t>(1, std::min<size_t>(wrong.size(), 64) / 3) + 1;
+  // Two slips (a swap is two) in a word, one in a very short one, more in long ones.
+  size_t least = (wrong.size() <= 3 ? 1 : std::max<size_t>(2, std::min<size_t>(wrong.size(), 64) / 3)) + 1;
   for (auto& name : names) {
     size_t d = name.size() < 256 && wrong.size() < 256 ? distance(wrong, name) : least;
     if (d < least) {
@@ -129,8 +130,7 @@ Dataset::Dataset(Arrays arrays, const std::vector<std::string>& inputs, const st
     if (rows != samples_)
       bad(concat("array '", name, "' has ", rows, " samples, '", arrays_.begin()->first, "' has ", samples_),
           source);
-    std::string key = name == labels_key ? "labels" : name;
-    arrays_.emplace(std::move(key), std::move(tensor));
+    arrays_.emplace(name, std::move(tensor));
   }
   if (samples_ == 0) bad(concat("'", source, "' has no samples"), source);
 }

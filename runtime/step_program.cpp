@@ -56,16 +56,18 @@ class CpuProgram : public StepProgram {
     Arrays outputs;
     for (const Port& p : outputs_)
       bindings.outputs.push_back(outputs.insert_or_assign(p.name, ir::Tensor(p.type)).first->second.data());
-    if (nanoseconds) program_->run_timed(bindings, *nanoseconds);
-    else program_->run(bindings);
+    if (nanoseconds)
+      program_->run_timed(bindings, *nanoseconds);
+    else
+      program_->run(bindings);
     return outputs;
   }
 
   static const ir::Tensor& feed(const Arrays& feeds, const Port& port) {
     auto found = feeds.find(port.name);
     check(found != feeds.end(), "input '", port.name, "' was not bound");
-    check(found->second.type() == port.type, "input '", port.name, "' is ", ir::to_string(found->second.type()),
-          ", the program takes ", ir::to_string(port.type));
+    check(found->second.type() == port.type, "input '", port.name, "' is ",
+          ir::to_string(found->second.type()), ", the program takes ", ir::to_string(port.type));
     return found->second;
   }
 
@@ -79,8 +81,8 @@ void States::adopt(const ir::Graph& graph) {
     if (!ir::is_state(*node)) continue;
     auto [entry, fresh] = values_.try_emplace(node->s("name"));
     if (fresh) entry->second = ir::initial_value(graph, *node);
-    check(entry->second.type() == node->type(), "state '", entry->first, "' is ", ir::to_string(entry->second.type()),
-          " and ", ir::to_string(node->type()));
+    check(entry->second.type() == node->type(), "state '", entry->first, "' is ",
+          ir::to_string(entry->second.type()), " and ", ir::to_string(node->type()));
   }
 }
 

@@ -11,12 +11,13 @@
 
 namespace mezzo::runtime {
 
-// The values that outlive a step, by name: parameters, statistics, optimizer slots, counters. Several graphs (one per
-// input signature, the evaluation graph ...) read and update the same ones. Storage is 64-byte aligned.
+// The values that outlive a step, by name: parameters, statistics, optimizer slots, counters. Several graphs
+// (one per input signature, the evaluation graph ...) read and update the same ones. Storage is 64-byte
+// aligned.
 class States {
  public:
-  // Makes the states of `graph` that do not exist yet, with their start values. InternalError when one exists with
-  // another type.
+  // Makes the states of `graph` that do not exist yet, with their start values. InternalError when one exists
+  // with another type.
   void adopt(const ir::Graph& graph);
   bool has(const std::string& name) const { return values_.count(name) > 0; }
   ir::Tensor& at(const std::string& name);
@@ -46,11 +47,12 @@ struct Port {
 class StepProgram {
  public:
   virtual ~StepProgram() = default;
-  // Runs the graph once: `feeds` holds every input with its exact type; `states` has adopted the graph and is updated.
-  // Returns the outputs by name.
+  // Runs the graph once: `feeds` holds every input with its exact type; `states` has adopted the graph and is
+  // updated. Returns the outputs by name.
   virtual Arrays run(const Arrays& feeds, States& states, Arena& arena) = 0;
   // The time of each launch of the last run is added to `nanoseconds`; empty where a program has no launches.
-  virtual Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>& nanoseconds) = 0;
+  virtual Arrays run_timed(const Arrays& feeds, States& states, Arena& arena,
+                           std::vector<int64_t>& nanoseconds) = 0;
   virtual const std::vector<codegen::LaunchInfo>& launches() const = 0;
   virtual int64_t arena_bytes() const = 0;
 

@@ -24,7 +24,8 @@ Tensor::Tensor(Shape shape, DType dtype) : dtype_(dtype), shape_(std::move(shape
 }
 
 void Tensor::fill(const void* values, size_t count) {
-  require(count == static_cast<size_t>(count_), "Tensor: ", count, " values for shape ", ir::to_string(shape_));
+  require(count == static_cast<size_t>(count_), "Tensor: ", count, " values for shape ",
+          ir::to_string(shape_));
   if (!storage_.empty()) std::memcpy(storage_.data(), values, storage_.size());
 }
 

@@ -19,7 +19,8 @@ double parse_number(const std::string& text, const std::string& flag) {
   } catch (const std::exception&) {
     used = 0;
   }
-  if (used != text.size() || used == 0 || !std::isfinite(v)) usage(concat(flag, ": '", text, "' is not a number"));
+  if (used != text.size() || used == 0 || !std::isfinite(v))
+    usage(concat(flag, ": '", text, "' is not a number"));
   return v;
 }
 
@@ -33,7 +34,8 @@ std::pair<std::string, Shape> parse_shape(const std::string& text) {
   for (size_t from = 0; from < dims.size();) {
     size_t to = std::min(dims.find_first_of(",x", from), dims.size());
     double v = parse_number(dims.substr(from, to - from), "--shape");
-    if (v < 0 || v != std::floor(v) || v > 0x1p40) usage(concat("--shape: '", text, "' has a bad extent"), hint);
+    if (v < 0 || v != std::floor(v) || v > 0x1p40)
+      usage(concat("--shape: '", text, "' has a bad extent"), hint);
     shape.push_back(static_cast<int64_t>(v));
     from = to + 1;
   }
@@ -88,13 +90,15 @@ void add_compile_flags(CLI::App& verb, Flags& f, bool dump) {
   verb.add_option("--precision", f.precision, "of matrix products and convolutions")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
       ->capture_default_str();
-  verb.add_option("--loss-scale", f.loss_scale, "dynamic, none or a number (default: dynamic for fp16, else none)");
+  verb.add_option("--loss-scale", f.loss_scale,
+                  "dynamic, none or a number (default: dynamic for fp16, else none)");
   verb.add_option("--mode", f.mode, "BatchNorm and Dropout as in training or in inference")
       ->check(CLI::IsMember({"train", "eval"}))
       ->capture_default_str();
   verb.add_option("--plan", f.plan, "precision plan whose overrides are applied");
   verb.add_option("--train", f.train, "initializers to train (glob, repeatable)")->delimiter(',');
-  verb.add_option("--freeze", f.freeze, "initializers to keep as they are (glob, repeatable)")->delimiter(',');
+  verb.add_option("--freeze", f.freeze, "initializers to keep as they are (glob, repeatable)")
+      ->delimiter(',');
   verb.add_option("--shape", f.shapes, "NAME=D,D,...: shape of a graph input (repeatable)");
   verb.add_option("--threads", f.threads, "0: all")->check(CLI::Range(0, 4096));
   verb.add_option("--seed", f.seed, "of shuffling and random ops")->capture_default_str();
@@ -140,7 +144,9 @@ CompileOptions compile_options(const Flags& f) {
                 : f.loss == "bce_with_logits" ? Kind::bce_with_logits
                 : f.loss == "output"          ? Kind::output
                                               : Kind::cross_entropy;
-  o.precision = f.precision == "bf16" ? Precision::bf16 : f.precision == "fp16" ? Precision::fp16 : Precision::fp32;
+  o.precision = f.precision == "bf16"   ? Precision::bf16
+                : f.precision == "fp16" ? Precision::fp16
+                                        : Precision::fp32;
   o.optimizer = parse_optimizer(f);
   o.loss_scale = parse_loss_scale(f.loss_scale);
   o.clip_norm = f.clip_norm;

@@ -17,8 +17,10 @@ bool colour() {
 }
 
 void labelled(const char* label, const char* code, const std::string& text) {
-  if (colour()) std::cerr << "\033[" << code << 'm' << label << ":\033[0m " << text << '\n';
-  else std::cerr << label << ": " << text << '\n';
+  if (colour())
+    std::cerr << "\033[" << code << 'm' << label << ":\033[0m " << text << '\n';
+  else
+    std::cerr << label << ": " << text << '\n';
 }
 
 std::string duration_text(double seconds) {
@@ -31,7 +33,8 @@ std::string duration_text(double seconds) {
 int report(const Error& error) {
   std::string text = error.what();
   // The node goes first unless the message already names it.
-  if (!error.node().empty() && text.find(error.node()) == std::string::npos) text = error.node() + ": " + text;
+  if (!error.node().empty() && text.find(error.node()) == std::string::npos)
+    text = error.node() + ": " + text;
   labelled("error", "1;31", text);
   if (!error.hint().empty()) labelled("hint", "1;36", error.hint());
   return static_cast<int>(error.code());
@@ -40,8 +43,9 @@ int report(const Error& error) {
 int report_internal(const std::string& what, const std::string& reproducer) {
   labelled("error", "1;31", "internal: " + what);
   labelled("hint", "1;36",
-           reproducer.empty() ? "this is a defect of mezzo; please report it with the command line and the model"
-                              : "this is a defect of mezzo; please report it with " + reproducer);
+           reproducer.empty()
+               ? "this is a defect of mezzo; please report it with the command line and the model"
+               : "this is a defect of mezzo; please report it with " + reproducer);
   return 70;
 }
 
@@ -86,7 +90,8 @@ std::string number_text(double v, int digits) {
   return text;
 }
 
-Progress::Progress(int64_t total) : shown_(::isatty(2)), total_(total), start_(std::chrono::steady_clock::now()) {}
+Progress::Progress(int64_t total)
+    : shown_(::isatty(2)), total_(total), start_(std::chrono::steady_clock::now()) {}
 Progress::~Progress() { clear(); }
 
 void Progress::clear() {
@@ -101,8 +106,8 @@ void Progress::update(int64_t done, const std::string& text) {
   std::string left = duration_text(elapsed / std::max<double>(1, static_cast<double>(done)) *
                                    static_cast<double>(total_ - done));
   auto filled = static_cast<size_t>(20 * done / std::max<int64_t>(1, total_));
-  std::cerr << "\r\033[K[" << std::string(filled, '=') << std::string(20 - filled, ' ') << "] " << done << '/' << total_
-            << "  " << text << "  " << left << " left" << std::flush;
+  std::cerr << "\r\033[K[" << std::string(filled, '=') << std::string(20 - filled, ' ') << "] " << done << '/'
+            << total_ << "  " << text << "  " << left << " left" << std::flush;
 }
 
 }  // namespace mezzo::cli

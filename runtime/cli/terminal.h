@@ -1,4 +1,5 @@
-// terminal.h: what the command line writes: data on stdout, messages on stderr, a progress bar on terminals only.
+// terminal.h: what the command line writes: data on stdout, messages on stderr, a progress bar on terminals
+// only.
 #pragma once
 #include <chrono>
 #include <cstdint>
@@ -27,10 +28,11 @@ class Table {
   std::vector<std::vector<std::string>> rows_;
 };
 
-std::string bytes_text(int64_t bytes);                  // "1.5 MiB"
-std::string number_text(double v, int digits = 4);      // %.{digits}g
+std::string bytes_text(int64_t bytes);              // "1.5 MiB"
+std::string number_text(double v, int digits = 4);  // %.{digits}g
 
-// One line on stderr that is rewritten in place, at most 10 times a second. Silent where stderr is no terminal.
+// One line on stderr that is rewritten in place, at most 10 times a second. Silent where stderr is no
+// terminal.
 class Progress {
  public:
   explicit Progress(int64_t total);

@@ -59,7 +59,7 @@ TEST(Dataset, LabelsUnderAnotherKey) {
   Arrays arrays = digits();
   arrays.insert({"class", arrays.at("labels")});
   arrays.erase("labels");
-  EXPECT_EQ(Dataset(arrays, {"input"}, "class", "d.npz").arrays().count("labels"), 1u);
+  EXPECT_EQ(Dataset(arrays, {"input"}, "class", "d.npz").gather({0}).count("class"), 1u);
 }
 
 TEST(Dataset, SaysWhatIsWrong) {

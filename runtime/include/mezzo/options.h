@@ -23,11 +23,13 @@ enum class Device : uint8_t { cpu, reference, cuda };
 struct Loss {
   enum class Kind : uint8_t { cross_entropy, mse, l1, bce_with_logits, output };
   Kind kind = Kind::cross_entropy;
+  // The name under which labels or targets are fed. Must not be that of a graph input.
+  std::string labels = "labels";
 
-  // Scores (N, C, ...) of the first output against class ids (N, ...) fed as "labels"; scores (..., C) when
+  // Scores (N, C, ...) of the first output against class ids (N, ...) fed under `labels`; scores (..., C) when
   // only that shape fits.
   static Loss cross_entropy() { return {Kind::cross_entropy}; }
-  // The first output against targets of its shape, fed as "labels".
+  // The first output against targets of its shape, fed under `labels`.
   static Loss mse() { return {Kind::mse}; }
   static Loss l1() { return {Kind::l1}; }
   static Loss bce_with_logits() { return {Kind::bce_with_logits}; }

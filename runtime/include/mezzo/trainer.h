@@ -64,7 +64,7 @@ class Trainer {
   // Loss and gradients of one batch as a step computes them, before clipping; changes nothing.
   Gradients gradients(const Tensors& feeds);
 
-  // Names of the trained initializers, sorted.
+  // Names of the trained initializers, sorted; empty before the first compilation.
   std::vector<std::string> parameters() const;
   // The present value of a trained initializer or running statistic. Throws Error(usage) for another name.
   Tensor parameter(const std::string& name) const;

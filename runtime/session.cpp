@@ -1,0 +1,257 @@
+#include "runtime/session.h"
+
+#include <chrono>
+#include <cmath>
+#include <limits>
+
+#include "frontend/export.h"
+#include "passes/step_names.h"
+#include "runtime/data.h"
+
+namespace mezzo::runtime {
+namespace {
+
+constexpr int64_t kMaxSkipsInARow = 10;
+constexpr std::string_view kOutputPrefix = "output:";
+constexpr const char* kKey = "mezzo.key";  // u32[2]: seed and draw, read by Dropout and other random ops
+
+std::string without(std::string_view prefix, const std::string& name) {
+  return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
+}
+
+std::string join(const ir::Origin& origin) {
+  std::string out;
+  for (auto& name : origin) out += (out.empty() ? "" : ", ") + name;
+  return out;
+}
+
+std::string describe(const Overflow& o) {
+  if (o.op.empty()) return "no single value of it is known";
+  return concat("the first is ", o.op, o.node.empty() ? "" : concat(" '", o.node, "'"), " in the ", o.phase,
+                " pass");
+}
+
+// What f32 consumers expect: floats of any width as f32, the rest as it is.
+ir::Tensor as_f32(ir::Tensor t) { return ir::is_float(t.dtype()) ? t.cast(ir::DType::f32) : t; }
+
+}  // namespace
+
+double initial_lr(const Optimizer& optimizer) {
+  return std::visit([](const auto& o) { return o.lr; }, optimizer);
+}
+
+Session::Session(std::shared_ptr<const LoadedModel> model, CompileOptions options)
+    : model_(std::move(model)), options_(std::move(options)), lr_(initial_lr(options_.optimizer)) {}
+
+void Session::prepare_from_options() {
+  std::optional<Signature> signature = signature_from_options(*model_, options_.inputs);
+  if (signature) prepare(*signature, Purpose::train);
+}
+
+const Compiled& Session::prepare(const Signature& signature, Purpose purpose, const Arrays& values) {
+  auto found = programs_.find({purpose, signature});
+  if (found != programs_.end()) return found->second;
+  Compiled compiled = compile_step(*model_, signature, options_, purpose, values);
+  states_.adopt(compiled.states);
+  for (auto& row : compiled.parameters)
+    if (row.trainable) trained_.insert(row.name);
+  for (auto& node : compiled.states.nodes())
+    if (node->s("kind") == ir::name(ir::StateKind::statistic)) statistics_.insert(node->s("name"));
+  // Labels that were not known are those the objective asked for, so that the first batch finds this program.
+  Signature complete = signature;
+  for (const Port& port : compiled.program->inputs())
+    if (port.name == options_.loss.labels && options_.loss.kind != Loss::Kind::output)
+      complete.labels = port.type.dims;
+  return programs_.insert_or_assign(std::pair(purpose, complete), std::move(compiled)).first->second;
+}
+
+std::vector<std::string> Session::parameters() const { return {trained_.begin(), trained_.end()}; }
+
+const ir::Tensor& Session::parameter(const std::string& name) const {
+  if (!trained_.count(name) && !statistics_.count(name))
+    throw Error(ErrorCode::usage, concat("'", name, "' is no parameter or statistic of the compiled step"),
+                name,
+                concat("see `mezzo inspect` for the names",
+                       trained_.empty() ? "; nothing has been compiled yet" : ""));
+  return states_.at(name);
+}
+
+void Session::save_onnx(const std::string& path) const {
+  std::map<std::string, ir::TensorPtr> values;
+  for (auto* names : {&trained_, &statistics_})
+    for (const std::string& name : *names) values[name] = std::make_shared<ir::Tensor>(states_.at(name));
+  frontend::export_model(model_->file, values, path);
+}
+
+Session::Bound Session::bind(const Arrays& feeds, Purpose purpose, const std::string& batch) {
+  bool need_labels = purpose != Purpose::infer;
+  Signature signature = signature_of(*model_, feeds, options_.loss, need_labels);
+  if (purpose == Purpose::infer) signature.labels.reset();
+  for (auto& [name, tensor] : feeds)
+    if (is_training(purpose)) refuse_nan(name, tensor);
+  for (auto& [name, dims] : options_.inputs)
+    if (signature.shapes.count(name) && signature.shapes[name].size() != dims.size())
+      throw Error(ErrorCode::bad_input,
+                  concat("input '", name, "' has shape ", ir::to_string(signature.shapes[name]),
+                         ", the step was asked for with ", ir::to_string(dims)),
+                  name);
+  const Compiled& compiled = prepare(signature, purpose, feeds);
+  if (need_labels && options_.loss.kind == Loss::Kind::cross_entropy && compiled.classes > 0)
+    check_class_ids(options_.loss.labels, feeds.at(options_.loss.labels), compiled.classes, batch);
+  return {&compiled, signature, bind_feeds(*compiled.program, feeds)};
+}
+
+double Session::number(const Arrays& outputs, const std::string& name) const {
+  auto found = outputs.find(name);
+  return found == outputs.end() ? std::numeric_limits<double>::quiet_NaN() : found->second.get(0);
+}
+
+int64_t Session::counter(const char* name) const {
+  return states_.has(name) ? states_.at(name).get_int(0) : 0;
+}
+
+void Session::set_step_states(int64_t draw) {
+  if (states_.has(passes::kLr)) states_.at(passes::kLr).set(0, lr_);
+  if (!states_.has(kKey)) return;
+  ir::Tensor& key = states_.at(kKey);
+  key.set_int(0, static_cast<int64_t>(options_.seed ^ (options_.seed >> 32)));
+  key.set_int(1, draw);
+}
+
+void Session::reset_window() {
+  for (auto& [name, value] : states_.all())
+    if (name.ends_with(passes::kGradSumSuffix) || name == passes::kLossSum || name == passes::kSampleCount)
+      states_.at(name) = ir::Tensor(value.type());
+}
+
+StepResult Session::step(const std::vector<Arrays>& window) {
+  if (window.empty()) throw Error(ErrorCode::usage, "a step needs at least one batch");
+  const bool single = window.size() == 1;
+  std::vector<Bound> bound;
+  for (size_t i = 0; i < window.size(); i++) {
+    std::string batch = concat("step ", counter(passes::kAttempted) + 1);
+    if (!single) batch += concat(", micro-batch ", i + 1);
+    bound.push_back(bind(window[i], single ? Purpose::train : Purpose::window, batch + ": "));
+  }
+
+  auto start = std::chrono::steady_clock::now();
+  Arrays outputs;
+  std::vector<int64_t> draws;
+  try {
+    for (Bound& b : bound) {
+      draws.push_back(draws_++);
+      set_step_states(draws.back());
+      outputs = b.compiled->program->run(b.feeds, states_, arena_);
+    }
+    if (!single) outputs = bound.back().compiled->window_end->run({}, states_, arena_);
+  } catch (...) {
+    reset_window();
+    throw;
+  }
+  StepResult result;
+  result.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  result.step = counter(passes::kAttempted);
+  result.loss = number(outputs, passes::kLoss);
+  result.grad_norm = number(outputs, passes::kGradNorm);
+  result.scale = number(outputs, passes::kScaleUsed);
+  result.skipped = number(outputs, passes::kFinite) == 0;
+  result.lr = lr_;
+  if (!result.skipped) return result;
+  result.overflow = find_overflow(window, draws, static_cast<float>(result.scale));
+  if (counter(passes::kSkippedInARow) >= kMaxSkipsInARow)
+    throw Error(
+        ErrorCode::check_failed,
+        concat(kMaxSkipsInARow, " steps in a row were skipped because gradients were not finite (scale ",
+               result.scale, "); ", describe(*result.overflow)),
+        result.overflow->node,
+        options_.precision == Precision::fp32
+            ? "lower the learning rate, or look for divisions and logarithms of zero"
+            : "keep that node in f32 with --plan, use --precision bf16, or lower the learning rate");
+  return result;
+}
+
+Overflow Session::find_overflow(const std::vector<Arrays>& window, const std::vector<int64_t>& draws,
+                                float scale) {
+  for (size_t i = 0; i < window.size(); i++) {
+    Bound b = bind(window[i], Purpose::trace, "");
+    set_step_states(draws[i]);
+    ir::Tensor next_scale;
+    bool scaled = states_.has(passes::kScale);
+    if (scaled) {
+      next_scale = states_.at(passes::kScale);
+      states_.at(passes::kScale).set(0, scale);
+    }
+    Arrays outputs = b.compiled->program->run(b.feeds, states_, arena_);
+    if (scaled) states_.at(passes::kScale) = std::move(next_scale);
+    auto at = outputs.at(passes::kBadNode).get_int(0);
+    if (at < 0) continue;
+    check(at < static_cast<int64_t>(b.compiled->points.size()), "trace_overflow: position ", at);
+    const passes::TracePoint& point = b.compiled->points[static_cast<size_t>(at)];
+    return {join(point.origin), point.what, std::string(ir::name(point.phase))};
+  }
+  // Finite in every micro-batch, so it is their sum that is not.
+  return {{}, {}, "backward"};
+}
+
+void Session::step_timed(const Arrays& feeds, std::vector<int64_t>& nanoseconds) {
+  Bound b = bind(feeds, Purpose::train, "");
+  set_step_states(draws_++);
+  b.compiled->program->run_timed(b.feeds, states_, arena_, nanoseconds);
+}
+
+EvalOutcome Session::evaluate(const Arrays& feeds) {
+  bool labels = options_.loss.kind == Loss::Kind::output || feeds.count(options_.loss.labels) > 0;
+  Bound b = bind(feeds, labels ? Purpose::evaluate : Purpose::infer, "");
+  EvalOutcome out;
+  Arrays outputs = b.compiled->program->run(b.feeds, states_, arena_);
+  out.loss = number(outputs, passes::kLoss);
+  outputs.erase(passes::kLoss);
+  for (auto& [name, tensor] : outputs) out.outputs.emplace(without(kOutputPrefix, name), std::move(tensor));
+  if (labels && options_.loss.kind == Loss::Kind::cross_entropy && !b.compiled->first_output.empty())
+    out.hits = count_hits(out.outputs.at(without(kOutputPrefix, b.compiled->first_output)),
+                          feeds.at(options_.loss.labels));
+  return out;
+}
+
+GradientOutcome Session::gradients(const Arrays& feeds) {
+  Bound b = bind(feeds, Purpose::gradients, "");
+  set_step_states(draws_);
+  States saved = states_;  // the program counts steps and moves statistics; a question must not
+  GradientOutcome out;
+  Arrays outputs;
+  do {  // a dynamic scale comes down here as it would over the first steps of a training
+    outputs = b.compiled->program->run(b.feeds, states_, arena_);
+    out.finite = number(outputs, passes::kFinite) != 0;
+    out.scale = number(outputs, passes::kScaleUsed);
+  } while (!out.finite && states_.has(passes::kScale) && states_.at(passes::kScale).get(0) < out.scale);
+  states_ = std::move(saved);
+  out.loss = number(outputs, passes::kLoss);
+  for (auto& [name, tensor] : outputs) {
+    if (name.starts_with(kOutputPrefix))
+      out.outputs.emplace(without(kOutputPrefix, name), as_f32(std::move(tensor)));
+    else if (name.starts_with(passes::kGradPrefix))
+      out.gradients.emplace(without(passes::kGradPrefix, name), as_f32(std::move(tensor)));
+  }
+  return out;
+}
+
+int64_t Session::bytes() const {
+  int64_t total = arena_.bytes();
+  for (auto& [name, value] : states_.all()) total += value.bytes();
+  return total;
+}
+
+Arrays infer(const LoadedModel& model, const Arrays& feeds, const CompileOptions& options) {
+  Loss none{Loss::Kind::output};
+  Signature signature = signature_of(model, feeds, none, false);
+  Compiled compiled = compile_step(model, signature, options, Purpose::infer, feeds);
+  States states;
+  states.adopt(compiled.states);
+  Arena arena;
+  Arrays outputs;
+  for (auto& [name, tensor] : compiled.program->run(bind_feeds(*compiled.program, feeds), states, arena))
+    outputs.emplace(without(kOutputPrefix, name), tensor);
+  return outputs;
+}
+
+}  // namespace mezzo::runtime
