@@ -40,6 +40,9 @@ function(mezzo_test folder)
   target_link_libraries(${folder}_tests PRIVATE mezzo_settings GTest::gmock_main ${mezzo_links} ${arg_LINK})
   target_compile_definitions(${folder}_tests PRIVATE MEZZO_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
                              MEZZO_BINARY_DIR="${PROJECT_BINARY_DIR}")
+  if(MEZZO_ONNX_TEST_DATA)
+    target_compile_definitions(${folder}_tests PRIVATE MEZZO_ONNX_TEST_DATA="${MEZZO_ONNX_TEST_DATA}")
+  endif()
   gtest_discover_tests(${folder}_tests TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endfunction()
 
@@ -47,6 +50,9 @@ if(MEZZO_TESTS)
   enable_testing()
   find_package(GTest REQUIRED)
   include(GoogleTest)
+  # The conformance tests of ONNX, where installed (libonnx-testdata); without them their tests say that they skip.
+  find_path(MEZZO_ONNX_TEST_DATA node/test_add/model.onnx PATHS ${CMAKE_SYSTEM_PREFIX_PATH}
+            PATH_SUFFIXES share/libonnx-testdata/data)
   mezzo_test(ir LAYERS ir)
   mezzo_test(frontend LAYERS ir frontend)
   mezzo_test(passes LAYERS ir passes WITH ops)
