@@ -1,5 +1,7 @@
 // add_optimizer: gradient outputs -> updates of parameters and slots, with the formulas of torch.optim in
 // their order, in f32 on the master weights (f64 for f64). See docs/loss-scaling.md for the order of a step.
+#include <map>
+
 #include "ir/build.h"
 #include "ir/op.h"
 #include "passes/passes.h"
@@ -78,7 +80,8 @@ class Optimizer {
     Value p = cast(parameter->out(), type);
     g = cast(g, type);
     const std::string& name = parameter->s("name");
-    Value next = o_.kind == OptimizerKind::sgd ? sgd(name, p, g) : adam(name, p, g);
+    const Rounded& step = rounded_to(type);
+    Value next = o_.kind == OptimizerKind::sgd ? sgd(name, p, g, step) : adam(name, p, g, step);
     set(parameter->out(), cast(next, parameter->type().dtype));
   }
 
@@ -93,11 +96,22 @@ class Optimizer {
     return now;
   }
 
+  // What depends on the step only, in the type of a parameter; made once per type.
+  struct Rounded {
+    Value step_size, keep, second_correction;
+  };
+  const Rounded& rounded_to(DType type) {
+    auto [at, fresh] = rounded_.try_emplace(type);
+    auto round = [&](Value v) { return v ? cast(v, type) : v; };
+    if (fresh) at->second = {round(step_size_), round(keep_), round(second_correction_)};
+    return at->second;
+  }
+
   Value slot(const std::string& parameter, const char* suffix, Value like) {
     return graph_.state(parameter + suffix, like.type(), StateKind::slot);
   }
 
-  Value sgd(const std::string& name, Value p, Value g) {
+  Value sgd(const std::string& name, Value p, Value g, const Rounded& step) {
     if (o_.weight_decay != 0) g = g + p * o_.weight_decay;
     if (o_.momentum != 0) {
       Value old = slot(name, ".momentum", p);
@@ -109,13 +123,13 @@ class Optimizer {
       set(old, buffer);
       g = o_.nesterov ? g + buffer * o_.momentum : buffer;
     }
-    return p - g * cast(step_size_, p.dtype());
+    return p - g * step.step_size;
   }
 
-  Value adam(const std::string& name, Value p, Value g) {
+  Value adam(const std::string& name, Value p, Value g, const Rounded& step) {
     if (o_.weight_decay != 0) {
       if (o_.kind == OptimizerKind::adamw)
-        p = p * cast(keep_, p.dtype());
+        p = p * step.keep;
       else
         g = g + p * o_.weight_decay;
     }
@@ -124,8 +138,8 @@ class Optimizer {
     Value square = old_square * o_.beta2 + g * g * (1 - o_.beta2);
     set(old_mean, mean);
     set(old_square, square);
-    Value denominator = sqrt(square) / cast(second_correction_, p.dtype()) + o_.eps;
-    return p - mean / denominator * cast(step_size_, p.dtype());
+    Value denominator = sqrt(square) / step.second_correction + o_.eps;
+    return p - mean / denominator * step.step_size;
   }
 
   // torch.lerp: measured from the nearer end.
@@ -136,6 +150,7 @@ class Optimizer {
   Graph& graph_;
   const OptimizerOptions& o_;
   Value first_, step_size_, keep_, second_correction_;
+  std::map<DType, Rounded> rounded_;
 };
 
 }  // namespace

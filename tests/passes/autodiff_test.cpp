@@ -12,6 +12,12 @@ using namespace ir;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
+// Ops of these tests only; the registry does not know them.
+Value add(const OpDef& op, Values inputs) {
+  Graph& graph = inputs[0].node->graph();
+  return graph.add(op, std::move(inputs))->out();
+}
+
 // A composite whose gradient is that of its expansion: x * tanh(x) + x.
 const OpDef composite = {
     .name = "TestComposite",
@@ -20,7 +26,6 @@ const OpDef composite = {
     .infer = same_as_input,
     .expand = [](Graph&, const Node&, const Values& in) -> Values { return {in[0] * tanh(in[0]) + in[0]}; },
 };
-MEZZO_REGISTER_OP(composite);
 
 const OpDef hopeless = {
     .name = "TestHopeless",
@@ -30,7 +35,6 @@ const OpDef hopeless = {
     .expand = [](Graph&, const Node&, const Values& in) -> Values { return {in[0]}; },
     .grad = not_differentiable,
 };
-MEZZO_REGISTER_OP(hopeless);
 
 // Passes its first input on; the second is float but never gets a gradient.
 const OpDef one_sided = {
@@ -46,7 +50,6 @@ const OpDef one_sided = {
     },
     .no_grad_inputs = {1},
 };
-MEZZO_REGISTER_OP(one_sided);
 
 Feeds initial_states(const Graph& graph) {
   Feeds feeds;
@@ -124,8 +127,8 @@ TEST(Autodiff, SumsOverSeveralUsesAndOverBroadcastAxes) {
 TEST(Autodiff, CompositeWithoutRuleIsDifferentiatedThroughItsExpansion) {
   Graph g;
   Value w = parameter(g, "w", grid({7}, 1));
-  Value low = apply("TestComposite", {cast(w, DType::f16)});
-  g.outputs.push_back({kLoss, mean_square(apply("TestComposite", {w}) + cast(low, DType::f32))});
+  Value low = add(composite, {cast(w, DType::f16)});
+  g.outputs.push_back({kLoss, mean_square(add(composite, {w}) + cast(low, DType::f32))});
   expect_gradients(g, {});
 }
 
@@ -181,7 +184,7 @@ TEST(Autodiff, EveryNodeWithoutGradientIsNamedInOneError) {
   Value w = parameter(g, "w", grid({3}, 1)), x = g.input("x", {DType::f32, {3}});
   auto at = [&](const char* origin, Value v) {
     Scope scope(g, Phase::forward, {origin});
-    return apply("TestHopeless", {v});
+    return add(hopeless, {v});
   };
   Value harmless = at("not_on_the_way", x);
   g.outputs.push_back({kLoss, mean_square(at("second", at("first", w) * 2) + harmless)});
@@ -199,7 +202,7 @@ TEST(Autodiff, UnreachedParametersHaveNoGradientAndFlatOnesHaveZeros) {
   Graph g;
   Value w = parameter(g, "w", grid({3}, 1)), flat = parameter(g, "flat", grid({3}, 2));
   Value side = parameter(g, "side", grid({3}, 3)), unused = parameter(g, "unused", grid({3}, 4));
-  g.outputs.push_back({kLoss, mean_square(apply("TestOneSided", {w, side}) + floor(flat))});
+  g.outputs.push_back({kLoss, mean_square(add(one_sided, {w, side}) + floor(flat))});
   g.outputs.push_back({"other", unused});
   Differentiable paths(g, g.find_output(kLoss));
   std::vector<Differentiable::Tie> ties;
