@@ -23,8 +23,11 @@ ExpParts exp_parts(Term x) {
   Term k = bits(t) - kRounderBits;
   Term whole = t - kRounder;
   Term r = fma(whole, -kLn2Low, fma(whole, -kLn2High, x));
-  Term q = polynomial(r, {0.0013951719, 0.008369599, 0.041666187, 0.16666512, 0.5});
-  return {fma(r * r, q, r), k};
+  return {exp_rest(r), k};
+}
+
+Term exp_rest(Term r) {
+  return fma(r * r, polynomial(r, {0.0013951719, 0.008369599, 0.041666187, 0.16666512, 0.5}), r);
 }
 
 Term pow2(Term k) { return real((k + 127) << 23); }
@@ -41,12 +44,16 @@ Term exp(Term x, int exponent) {
   return scale_by_pow2(e.rest + 1, exponent == 0 ? e.k : e.k + exponent);
 }
 
-// x = 2^e * m with m in [sqrt(1/2), sqrt(2)); log x = e ln 2 + log(1 + f), f = m - 1.
-Term log_normal(Term x) {
+Split split(Term x) {
   constexpr double kSqrtHalf = 0x3f3504f3;  // as bits
   Term exponent = ((bits(x) - (kSqrtHalf - 0x40000000)) >> 23) - 128;
-  Term f = real(bits(x) - (exponent << 23)) - 1;
-  Term e = to_real(exponent);
+  return {exponent, real(bits(x) - (exponent << 23))};
+}
+
+// log x = e ln 2 + log(1 + f), f = m - 1.
+Term log_normal(Term x) {
+  Split parts = split(x);
+  Term f = parts.m - 1, e = to_real(parts.exponent);
   Term p = polynomial(f, {0.06915126, -0.11789685, 0.1187302, -0.12384372, 0.14218655, -0.1666925, 0.20002227,
                           -0.24999987, 0.3333331});
   Term square = f * f;

@@ -18,10 +18,16 @@ struct ExpParts {
   Term rest, k;  // k: i32 in [-151, 130] (anything when x is NaN; rest is NaN then)
 };
 ExpParts exp_parts(Term x);
+Term exp_rest(Term r);               // e^r - 1 for |r| < 0.36
 Term pow2(Term k);                   // 2^k for i32 k in [-126, 127]
 Term scale_by_pow2(Term v, Term k);  // v * 2^k for i32 k in [-252, 254], rounded once
 Term exp(Term x, int exponent = 0);  // e^x * 2^exponent
 
+// A positive normal number as 2^exponent * m with m in [sqrt(1/2), sqrt(2)).
+struct Split {
+  Term exponent, m;  // i32, f32
+};
+Split split(Term x);
 // Natural logarithm of a positive normal number. log: of any number.
 Term log_normal(Term x);
 Term log(Term x);

@@ -77,6 +77,9 @@ Term operator<(Term a, Term b) { return apply(Code::less, DType::boolean, a, b);
 Term operator<(Term a, double b) { return a < like(a, b); }
 Term operator<(double a, Term b) { return like(b, a) < b; }
 Term operator==(Term a, double b) { return apply(Code::equal, DType::boolean, a, like(a, b)); }
+Term operator==(Term a, Term b) { return apply(Code::equal, DType::boolean, a, b); }
+Term operator&&(Term a, Term b) { return same(Code::logical_and, a, b); }
+Term operator!(Term a) { return same(Code::logical_not, a); }
 Term operator&(Term a, double b) { return same(Code::bit_and, a, like(a, b)); }
 Term operator|(Term a, Term b) { return same(Code::bit_or, a, b); }
 Term operator^(Term a, Term b) { return same(Code::bit_xor, a, b); }
@@ -87,6 +90,7 @@ Term fma(Term a, double b, Term c) { return fma(a, like(a, b), c); }
 Term fma(Term a, Term b, double c) { return fma(a, b, like(a, c)); }
 Term fma(Term a, double b, double c) { return fma(a, like(a, b), like(a, c)); }
 Term abs(Term a) { return same(Code::abs, a); }
+Term floor(Term a) { return same(Code::floor, a); }
 Term sqrt(Term a) { return same(Code::sqrt, a); }
 Term minimum(Term a, double b) { return same(Code::min, a, like(a, b)); }
 Term maximum(Term a, double b) { return same(Code::max, a, like(a, b)); }

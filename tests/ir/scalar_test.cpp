@@ -192,5 +192,42 @@ TEST(Programs, OperandsComeBeforeTheirUse) {
   }
 }
 
+TEST(Programs, PowerMatchesDouble) {
+  const Program& program = get_op("Power").scalar.program();
+  double worst = 0, worst_x = 0, worst_y = 0;
+  uint32_t state = 1;
+  auto random = [&] { return state = state * 1664525u + 1013904223u; };
+  for (int i = 0; i < 300000; i++) {
+    // Bases over all magnitudes and around 1, exponents that keep most results finite.
+    float x = i % 2 ? std::bit_cast<float>(random() & 0x7fffffff)
+                    : std::exp2(static_cast<float>(random() >> 8) * 0x1p-21f - 4);
+    float y = (static_cast<float>(random() >> 8) * 0x1p-23f - 1) * (i % 4 < 2 ? 3.0f : 40.0f);
+    if (std::isnan(x)) continue;
+    float in[] = {x, y};
+    double error = ulp_error(run(program, in), std::pow(static_cast<double>(x), static_cast<double>(y)));
+    if (error > worst) {
+      worst = error;
+      worst_x = x;
+      worst_y = y;
+    }
+  }
+  RecordProperty("worst_ulp", std::to_string(worst));
+  EXPECT_LE(worst, 3) << worst_x << " ^ " << worst_y;
+}
+
+TEST(Programs, PowerHasTheSpecialCasesOfTheLibrary) {
+  const Program& program = get_op("Power").scalar.program();
+  const float values[] = {0.0f,  -0.0f, 1,     -1,     2,           -2,   3,     -3,  0.5f,
+                          -0.5f, 2.5f,  1e30f, -1e30f, 16777217.0f, kInf, -kInf, kNan};
+  for (float x : values)
+    for (float y : values) {
+      float in[] = {x, y}, got = run(program, in), wanted = std::pow(x, y);
+      EXPECT_LE(ulp_error(got, wanted), 1) << x << " ^ " << y << " = " << wanted << ", not " << got;
+      if (!std::isnan(wanted)) {
+        EXPECT_EQ(std::signbit(got), std::signbit(wanted)) << x << " ^ " << y;
+      }
+    }
+}
+
 }  // namespace
 }  // namespace mezzo::ir
