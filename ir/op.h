@@ -133,6 +133,7 @@ bool is_kernel(const Node&);
 bool is_transpose(const Node&);
 Ints permutation_of(const Node& transpose);  // its perm, the default made explicit
 bool is_reshape(const Node&);
+bool is_expand(const Node&);  // the op that broadcasts to a shape
 bool is_dot(const Node&);
 bool is_convolution(const Node&);
 bool is_convolution_input_grad(const Node&);

@@ -1,5 +1,5 @@
-// expand: composites become primitives, level by level; then arithmetic on 16-bit floats is done in f32 between explicit
-// Casts, and reductions keep their axes.
+// expand: composites become primitives, level by level; then arithmetic on 16-bit floats is done in f32
+// between explicit Casts, and reductions keep their axes.
 #include <algorithm>
 
 #include "ir/build.h"
@@ -34,7 +34,8 @@ bool touches_low(const Node& node) {
 // The reduction with all of its axes written out and kept.
 Value reduce_keeping(Graph& to, const Node& node, Value in) {
   ir::Ints axes = folded_axes(node);
-  if (axes.empty()) return in;
+  // A sum of one element still starts from 0, which turns -0 into 0.
+  if (axes.empty()) return node.op().reduce == ir::Reduction::sum && is_float(in.dtype()) ? in + 0.0 : in;
   Node* kept = to.add(node.op(), {in}, {{"axes", axes}});
   return ir::reshape(kept->out(), node.type().dims);
 }
@@ -57,7 +58,8 @@ void expand(Graph& graph, const Options&) {
     if (!is_arithmetic(node) || (!low && !reduction)) return std::nullopt;
     for (Value& v : inputs)
       if (v && ir::is_low(v.dtype())) v = cast(v, ir::DType::f32);
-    Value out = reduction ? reduce_keeping(to, node, inputs[0]) : to.add(node.op(), inputs, node.attrs())->out();
+    Value out =
+        reduction ? reduce_keeping(to, node, inputs[0]) : to.add(node.op(), inputs, node.attrs())->out();
     return Values{cast(out, node.type().dtype)};
   });
 }

@@ -25,7 +25,12 @@ const PassRow kPipeline[] = {
     {"add_optimizer", add_optimizer, kTraining},
     {"guard_updates", guard_updates, kTraining},
     {"expand", expand},
+    {"simplify", simplify},
+    {"fold_constants", fold_constants},
+    {"cse", cse},
     {"assign_layout", assign_layout},
+    {"simplify-2", simplify},
+    {"cse-2", cse},
     {"fuse", fuse},
 };
 

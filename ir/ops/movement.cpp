@@ -188,6 +188,7 @@ Ints permutation_of(const Node& n) {
   }
   return perm;
 }
+bool is_expand(const Node& n) { return &n.op() == &expand_op; }
 bool is_reshape(const Node& n) { return &n.op() == &reshape_op; }
 
 }  // namespace mezzo::ir
