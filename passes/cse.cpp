@@ -1,4 +1,5 @@
-// cse: nodes that do the same with the same inputs become one; the first one's phase stays, its origin grows.
+// cse: nodes that do the same with the same inputs become one; the first one's phase stays, its origin grows
+// (not a constant's: it would name half the model).
 #include <algorithm>
 #include <unordered_map>
 
@@ -51,8 +52,8 @@ void cse(Graph& graph, const Options&) {
     auto [it, is_new] = first.try_emplace(key_of(node, inputs));
     if (is_new)
       it->second = copy_node(to, node, inputs)[0].node;
-    else
-      it->second->origin = merge(it->second->origin, node.origin);
+    else if (!is_constant(node))
+      it->second->origin = ir::merge(it->second->origin, node.origin);
     Values out;
     for (int i = 0; i < node.output_count(); i++) out.push_back(it->second->out(i));
     return out;
