@@ -85,7 +85,12 @@ class Runner {
   const RunOptions& run() const { return run_; }
 
  private:
-  static int number_of(const PassRow& row) { return static_cast<int>(&row - kPipeline) + 1; }
+  // Position from 1; 0 for a row that is not in the pipeline.
+  static int number_of(const PassRow& row) {
+    for (const PassRow& listed : kPipeline)
+      if (&listed == &row) return static_cast<int>(&listed - kPipeline) + 1;
+    return 0;
+  }
 
   void report(const Job& job, int number, std::string_view pass, bool changed, double milliseconds) {
     std::string graph = job.name.empty() ? "" : concat(job.name, "-");

@@ -44,8 +44,9 @@ TEST_P(Fuzz, PassKeepsEveryBitAndIsAFixedPoint) {
   EXPECT_GT(changed, kSeeds / 20) << "the graphs give this pass nothing to do";
 }
 
-INSTANTIATE_TEST_SUITE_P(Passes, Fuzz, testing::Values("expand", "simplify", "fold_constants", "cse"),
-                         [](auto& info) { return std::string(info.param); });
+std::string pass_name(const testing::TestParamInfo<const char*>& p) { return p.param; }
+
+INSTANTIATE_TEST_SUITE_P(Passes, Fuzz, testing::Values("expand", "simplify", "fold_constants", "cse"), pass_name);
 
 TEST(FuzzGraph, CleanUpPassesTogetherKeepEveryBit) {
   for (uint64_t seed = 0; seed < kSeeds; seed++) {

@@ -1,5 +1,7 @@
 #include "random_graph.h"
 
+#include <algorithm>
+#include <array>
 #include <cmath>
 #include <limits>
 
@@ -56,9 +58,10 @@ class Generator {
   }
 
   Value random_node() {
-    switch (below(8)) {
+    switch (below(10)) {
       case 0: return movement();
       case 1: return movement();
+      case 5: return again();
       case 2: return constant();
       case 3:
         return cast(recent(),
@@ -66,6 +69,15 @@ class Generator {
       case 4: return product();
       default: return from_registry();
     }
+  }
+
+  // A node like one that is there, its operands perhaps exchanged.
+  Value again() {
+    Node& node = *any().node;
+    if (is_input(node)) return {};
+    Values inputs = node.inputs();
+    if (below(2)) std::reverse(inputs.begin(), inputs.end());
+    return graph_.add(node.op(), std::move(inputs), node.attrs())->out();
   }
 
   Value constant() {
@@ -90,7 +102,7 @@ class Generator {
       }
       case 2: return expand(v, random_dims());
       case 3: {
-        if (rank == 0) return {};
+        if (v.type().count() == 0 || rank == 0) return {};
         int64_t axis = between(0, rank - 1), d = dims[static_cast<size_t>(axis)], step = between(1, 2);
         return slice(v, {between(0, d - 1)}, {d}, {axis}, {below(4) ? step : -step});
       }
@@ -131,6 +143,7 @@ class Generator {
         attrs[std::string(spec.name)] = DType::f32;
     }
     if (inputs.empty()) return {};
+    if (op.meaning == Meaning::expand && !is_float(inputs[0].dtype())) return {};
     Node* node = graph_.add(op, inputs, attrs);
     return node->out(static_cast<int>(below(static_cast<size_t>(node->output_count()))));
   }
@@ -184,11 +197,11 @@ std::map<std::string, Tensor> random_feeds(const Graph& graph, uint64_t seed) {
 }
 
 std::string difference(const Tensor& a, const Tensor& b) {
-  if (a.type() != b.type()) return concat(to_string(a.type()), " and ", to_string(b.type()));
+  if (a.type() != b.type()) return mezzo::concat(to_string(a.type()), " and ", to_string(b.type()));
   for (int64_t i = 0; i < a.count(); i++) {
     bool nan = is_float(a.dtype()) && std::isnan(a.get(i)) && std::isnan(b.get(i));
     std::string x = spell_element(a, i), y = spell_element(b, i);
-    if (!nan && x != y) return concat("element ", i, ": ", x, " and ", y);
+    if (!nan && x != y) return mezzo::concat("element ", i, ": ", x, " and ", y);
   }
   return "";
 }
