@@ -62,6 +62,32 @@ Value moved(Value v, const Ints& perm) {
   return std::is_sorted(kept.begin(), kept.end()) ? ir::reshape(v, dims) : ir::transpose(v, perm);
 }
 
+// A Reshape from `from` to `to` that only drops or adds extents of 1 keeps the storage order: the permutation
+// of the result, leading units in front and the others at the end. Nothing for other Reshapes and plain
+// storage.
+std::optional<Ints> without_units(const Stored& s, const ir::Dims& from, const ir::Dims& to) {
+  if (is_identity(s.perm)) return std::nullopt;
+  std::vector<size_t> old_axes, new_axes;  // those that are not units
+  for (size_t i = 0; i < from.size(); i++)
+    if (from[i] != 1) old_axes.push_back(i);
+  for (size_t i = 0; i < to.size(); i++)
+    if (to[i] != 1) new_axes.push_back(i);
+  if (old_axes.size() != new_axes.size() || new_axes.empty()) return std::nullopt;
+  for (size_t i = 0; i < old_axes.size(); i++)
+    if (from[old_axes[i]] != to[new_axes[i]]) return std::nullopt;
+  std::vector<size_t> order(old_axes.size());  // positions in old_axes, as stored
+  std::iota(order.begin(), order.end(), 0);
+  std::sort(order.begin(), order.end(),
+            [&](size_t a, size_t b) { return s.perm[old_axes[a]] < s.perm[old_axes[b]]; });
+  Ints perm(to.size());
+  int64_t next = 0;
+  for (size_t i = 0; i < new_axes[0]; i++) perm[i] = next++;
+  for (size_t k : order) perm[new_axes[k]] = next++;
+  for (size_t i = new_axes[0]; i < to.size(); i++)
+    if (to[i] == 1) perm[i] = next++;
+  return perm;
+}
+
 class Layouter {
  public:
   std::optional<Values> operator()(ir::Graph& to, const Node& node, const Values& inputs) {
@@ -102,6 +128,14 @@ class Layouter {
     if (ir::is_transpose(node)) {
       const Stored s = stored(inputs[0]);
       return {hand_out(s.base, compose(s.perm, ir::permutation_of(node)))};
+    }
+    if (ir::is_reshape(node)) {
+      const Stored s = stored(inputs[0]);
+      if (std::optional<Ints> perm = without_units(s, inputs[0].dims(), node.type().dims)) {
+        ir::Dims dims(perm->size());
+        for (size_t k = 0; k < dims.size(); k++) dims[static_cast<size_t>((*perm)[k])] = node.type().dims[k];
+        return {hand_out(ir::reshape(s.base, dims), *perm)};
+      }
     }
     if (node.op().meaning == ir::Meaning::scalar) return elementwise(to, node, inputs);
     if (node.op().permuted && !inputs.empty()) {
