@@ -1,0 +1,67 @@
+// loops.h: what a kernel body asks a backend to loop over: its segments, their reductions in order, and per segment the
+// axes that remain when neighbours that every access walks alike are merged. Nothing here depends on a target.
+#pragma once
+#include <stdexcept>
+
+#include "codegen/emit.h"
+
+namespace mezzo::codegen {
+
+// A body outside of the contract (codegen/README.md), or outside of what the generators do. Callers interpret it.
+class Unsupported : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
+
+// A reduction of a segment. Pass p of a row may use the results of row reductions of passes before p.
+struct FoldedValue {
+  ir::Value result;
+  ir::Value operand;
+  ir::Reduction how;
+  int pass = 0;
+  bool per_row = false;  // of free reductions: the operand is one number per row, complete after all passes
+};
+
+// Where an output is made: in the loop of a pass over the row, once per row, or from the finished free reductions.
+enum class When : uint8_t { pass, row, combine };
+struct Result {
+  int output;  // number among the body's outputs
+  ir::Value value;
+  When when;
+  int pass = 0;
+};
+
+struct Segment {
+  ir::Dims domain;
+  std::vector<bool> folded;             // by dim of the domain: a row extends along it
+  std::vector<FoldedValue> row, free;   // row reductions by pass; free ones
+  std::vector<Result> results;
+  int passes = 1;
+  std::vector<const ir::Node*> nodes;   // of this segment, in order; shared scalars included
+};
+
+// Throws Unsupported.
+std::vector<Segment> find_segments(const ir::Graph& body);
+
+// A loop: `coordinate` is a dim of the domain, which stands for its merged neighbours before it as well (whose
+// coordinates are then 0); `extent` is the product.
+struct Axis {
+  int coordinate;
+  int64_t extent;
+  bool folded;
+};
+struct Nest {
+  std::vector<Axis> axes;  // outermost first; no extent of 1
+  int vector = -1;         // position of the axis whose neighbours go into the lanes of a vector; -1 = none
+  int64_t operations = 0;  // machine operations per element, roughly
+};
+
+// Plans loops over the domain for vectors of `lanes`. `roots` are the values computed in them; each store adds the
+// offsets it writes through linearize. Reductions in `known` have results already.
+Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<bool>& folded, const ir::Values& roots,
+               const ir::Values& known, int lanes);
+
+// The segment as text without names of buffers: equal texts make equal code.
+std::string segment_text(const ir::Graph& body, const Segment& segment);
+
+}  // namespace mezzo::codegen
