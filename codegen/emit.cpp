@@ -134,7 +134,8 @@ Reg Walk::generate(const Key& key) {
 
 Reg Walk::scalar(const ir::Node& n, const Key& key) {
   std::vector<Reg> operands;
-  for (const ir::Value& v : n.inputs()) operands.push_back(value(v, broadcast_coordinates(key.at, v.dims()), key.when));
+  for (const ir::Value& v : n.inputs())
+    operands.push_back(value(v, broadcast_coordinates(key.at, v.dims()), key.when));
   const ir::Scalar& s = n.op().scalar;
   ir::DType type = n.type().dtype;
   if (s.code != ir::Code::program) {
@@ -151,7 +152,8 @@ Reg Walk::run(const ir::Program& program, std::vector<Reg> values) {
   std::vector<ir::DType> types(values.size(), program.parameter_type);
   for (const ir::Instruction& it : program.body) {
     if (it.a < 0) {
-      ir::Number c{ir::round_to(it.constant, it.type), ir::is_float(it.type) ? 0 : static_cast<int64_t>(it.constant)};
+      ir::Number c{ir::round_to(it.constant, it.type),
+                   ir::is_float(it.type) ? 0 : static_cast<int64_t>(it.constant)};
       values.push_back(emitter_.constant(it.type, c));
     } else {
       Reg operands[3];
@@ -219,13 +221,15 @@ ir::Number number_of(const ir::Tensor& one) {
 
 Exprs broadcast_coordinates(const Exprs& at, const ir::Dims& from) {
   Exprs out;
-  for (size_t i = 0; i < from.size(); i++) out.push_back(from[i] == 1 ? Expr(0) : at[at.size() - from.size() + i]);
+  for (size_t i = 0; i < from.size(); i++)
+    out.push_back(from[i] == 1 ? Expr(0) : at[at.size() - from.size() + i]);
   return out;
 }
 
 Exprs coordinates(const ir::Dims& dims, int first) {
   Exprs out;
-  for (size_t i = 0; i < dims.size(); i++) out.push_back(Expr::coordinate(first + static_cast<int>(i), dims[i]));
+  for (size_t i = 0; i < dims.size(); i++)
+    out.push_back(Expr::coordinate(first + static_cast<int>(i), dims[i]));
   return out;
 }
 

@@ -1,5 +1,6 @@
-// emit.h: the one walk over kernel bodies. A Walk generates the code of values on demand, at coordinates given as
-// expressions of loop coordinates, down to loads; an Emitter spells the single operations of one target.
+// emit.h: the one walk over kernel bodies. A Walk generates the code of values on demand, at coordinates
+// given as expressions of loop coordinates, down to loads; an Emitter spells the single operations of one
+// target.
 #pragma once
 #include <span>
 #include <unordered_map>
@@ -28,20 +29,22 @@ class Emitter {
   virtual Reg number(const ir::Expr& value, ir::DType type) = 0;
   // 0 <= value < extent, and `also` (when given).
   virtual Reg inside(const ir::Condition& condition, Reg also) = 0;
-  // Element `offset` of a buffer of `count` elements. Where `when` (if given) is false nothing is read there and the
-  // result is any number.
+  // Element `offset` of a buffer of `count` elements. Where `when` (if given) is false nothing is read there
+  // and the result is any number.
   virtual Reg load(int buffer, ir::DType type, const ir::Expr& offset, int64_t count, Reg when) = 0;
-  // From now on code goes to the end of what stands in scope `depth` (0 = the function) before the scope inside it.
-  // Returns the depth before.
+  // From now on code goes to the end of what stands in scope `depth` (0 = the function) before the scope
+  // inside it. Returns the depth before.
   virtual int go_to(int depth) = 0;
 };
 
-// Generates values of one body. Equal values at equal coordinates are generated once, as far out as their coordinates
-// allow: scopes are numbered from 0 (the function) inwards.
+// Generates values of one body. Equal values at equal coordinates are generated once, as far out as their
+// coordinates allow: scopes are numbered from 0 (the function) inwards.
 class Walk {
  public:
-  // `buffers`: the buffer that holds an Input of the body, by its position among them.
   Walk(Emitter& emitter, const ir::Graph& body);
+
+  // The buffer an Input of the body is read from; otherwise its position among the inputs.
+  void set_buffer(const ir::Node& input, int buffer) { input_number_[&input] = buffer; }
 
   // Scope bookkeeping: a new innermost scope, in which `coordinates` vary; and its end.
   void open(std::span<const int> coordinates);
@@ -53,7 +56,8 @@ class Walk {
 
   // Says what a reduction's result is, wherever it is asked for, until the current scope closes.
   void define(ir::Value v, Reg reg);
-  // Says that `v` at `at` stands in a buffer, as its compute type, for all scopes opened from now on in this one.
+  // Says that `v` at `at` stands in a buffer, as its compute type, for all scopes opened from now on in this
+  // one.
   void define_stored(ir::Value v, const ir::Exprs& at, int buffer, const ir::Expr& offset, int64_t count);
 
  private:
@@ -97,12 +101,13 @@ class Walk {
   std::vector<Scope> scopes_;
   std::unordered_map<const ir::Node*, int> input_number_;
   std::unordered_map<int, int> test_depth_;  // by register made by test()
-  std::vector<bool> reduced_;  // by node id: depends on a reduction
+  std::vector<bool> reduced_;                // by node id: depends on a reduction
 };
 
 // What a value read from a 1-element constant is.
 ir::Number number_of(const ir::Tensor& one);
-// The coordinates of an operand of shape `from` when its result of shape `to` is at `at` (numpy broadcasting).
+// The coordinates of an operand of shape `from` when its result of shape `to` is at `at` (numpy
+// broadcasting).
 ir::Exprs broadcast_coordinates(const ir::Exprs& at, const ir::Dims& from);
 // Coordinates of a whole tensor: one loop coordinate per dim, numbered from `first`; 0 where the extent is 1.
 ir::Exprs coordinates(const ir::Dims& dims, int first = 0);

@@ -17,8 +17,8 @@ bool is_reduction(const ir::Node& n) { return n.op().meaning == ir::Meaning::red
 struct Body {
   std::vector<const ir::Node*> nodes;
   std::unordered_map<const ir::Node*, int> position;
-  std::vector<bool> uniform;     // made of rank-0 inputs and constants alone
-  std::vector<int> component;    // segment of the node
+  std::vector<bool> uniform;   // made of rank-0 inputs and constants alone
+  std::vector<int> component;  // segment of the node
   std::vector<std::vector<int>> users;
 
   explicit Body(const ir::Graph& g) {
@@ -41,7 +41,8 @@ struct Body {
       }
       if (n.output_count() != 1) refuse(concat("operator '", n.op().name, "' with several results"));
       for (const Value& v : n.inputs())
-        if (!uniform[static_cast<size_t>(position.at(v.node))]) join(static_cast<int>(i), position.at(v.node));
+        if (!uniform[static_cast<size_t>(position.at(v.node))])
+          join(static_cast<int>(i), position.at(v.node));
     }
   }
   int at(Value v) const { return position.at(v.node); }
@@ -97,11 +98,14 @@ class Builder {
   }
 
   void find_domain() {
+    bool first = true;
     auto widen = [&](const Dims& dims) {
-      if (s_.domain.empty()) s_.domain.assign(dims.size(), 1);
+      if (first) s_.domain.assign(dims.size(), 1);
+      first = false;
       if (s_.domain.size() != dims.size()) refuse("values of different ranks in one segment");
       for (size_t k = 0; k < dims.size(); k++) {
-        if (dims[k] != 1 && s_.domain[k] != 1 && dims[k] != s_.domain[k]) refuse("shapes that are not aligned");
+        if (dims[k] != 1 && s_.domain[k] != 1 && dims[k] != s_.domain[k])
+          refuse("shapes that are not aligned");
         if (dims[k] != 1) s_.domain[k] = dims[k];
       }
     };
@@ -140,11 +144,13 @@ class Builder {
     // What lies within a row is a row reduction too.
     for (const ir::Node* n : free_)
       if (within_row(*n) && row_like(*n)) row_.push_back(n);
-    std::erase_if(free_, [&](const ir::Node* n) { return std::find(row_.begin(), row_.end(), n) != row_.end(); });
+    std::erase_if(free_,
+                  [&](const ir::Node* n) { return std::find(row_.begin(), row_.end(), n) != row_.end(); });
     for (const ir::Node* n : row_) {
       if (!row_like(*n)) refuse("row reductions over different axes");
       for (size_t k = 0; k < s_.domain.size(); k++)
-        if (s_.folded[k] && n->in_type(0).dims[k] != s_.domain[k]) refuse("a row reduction of a part of the row");
+        if (s_.folded[k] && n->in_type(0).dims[k] != s_.domain[k])
+          refuse("a row reduction of a part of the row");
     }
   }
   bool within_row(const ir::Node& n) const {
@@ -160,8 +166,9 @@ class Builder {
     return true;
   }
 
-  // Free reductions only: whether a task shall own whole reductions, or whether all tasks add up partial results. The
-  // latter costs a second stage, the former needs enough results to share out, near to each other in memory.
+  // Free reductions only: whether a task shall own whole reductions, or whether all tasks add up partial
+  // results. The latter costs a second stage, the former needs enough results to share out, near to each
+  // other in memory.
   bool fold_as_rows() const {
     for (const ir::Node* n : free_)
       if (axes_of(*n) != axes_of(*free_[0]) || n->in_type(0).dims != s_.domain) return false;
@@ -218,7 +225,8 @@ class Builder {
   // Every element of the domain (or every row) must make exactly one element.
   void check_shape(const Dims& dims, bool per_row) const {
     for (size_t k = 0; k < dims.size(); k++)
-      if (dims[k] != s_.domain[k] && !(per_row && s_.folded[k])) refuse("a value that broadcasts into the domain");
+      if (dims[k] != s_.domain[k] && !(per_row && s_.folded[k]))
+        refuse("a value that broadcasts into the domain");
   }
 
   void place_results() {

@@ -1,5 +1,6 @@
-// loops.h: what a kernel body asks a backend to loop over: its segments, their reductions in order, and per segment the
-// axes that remain when neighbours that every access walks alike are merged. Nothing here depends on a target.
+// loops.h: what a kernel body asks a backend to loop over: its segments, their reductions in order, and per
+// segment the axes that remain when neighbours that every access walks alike are merged. Nothing here depends
+// on a target.
 #pragma once
 #include <stdexcept>
 
@@ -7,7 +8,8 @@
 
 namespace mezzo::codegen {
 
-// A body outside of the contract (codegen/README.md), or outside of what the generators do. Callers interpret it.
+// A body outside of the contract (codegen/README.md), or outside of what the generators do. Callers interpret
+// it.
 class Unsupported : public std::runtime_error {
  public:
   using std::runtime_error::runtime_error;
@@ -22,7 +24,8 @@ struct FoldedValue {
   bool per_row = false;  // of free reductions: the operand is one number per row, complete after all passes
 };
 
-// Where an output is made: in the loop of a pass over the row, once per row, or from the finished free reductions.
+// Where an output is made: in the loop of a pass over the row, once per row, or from the finished free
+// reductions.
 enum class When : uint8_t { pass, row, combine };
 struct Result {
   int output;  // number among the body's outputs
@@ -33,18 +36,18 @@ struct Result {
 
 struct Segment {
   ir::Dims domain;
-  std::vector<bool> folded;             // by dim of the domain: a row extends along it
-  std::vector<FoldedValue> row, free;   // row reductions by pass; free ones
+  std::vector<bool> folded;            // by dim of the domain: a row extends along it
+  std::vector<FoldedValue> row, free;  // row reductions by pass; free ones
   std::vector<Result> results;
   int passes = 1;
-  std::vector<const ir::Node*> nodes;   // of this segment, in order; shared scalars included
+  std::vector<const ir::Node*> nodes;  // of this segment, in order; shared scalars included
 };
 
 // Throws Unsupported.
 std::vector<Segment> find_segments(const ir::Graph& body);
 
-// A loop: `coordinate` is a dim of the domain, which stands for its merged neighbours before it as well (whose
-// coordinates are then 0); `extent` is the product.
+// A loop: `coordinate` is a dim of the domain, which stands for its merged neighbours before it as well
+// (whose coordinates are then 0); `extent` is the product.
 struct Axis {
   int coordinate;
   int64_t extent;
@@ -56,10 +59,11 @@ struct Nest {
   int64_t operations = 0;  // machine operations per element, roughly
 };
 
-// Plans loops over the domain for vectors of `lanes`. `roots` are the values computed in them; each store adds the
-// offsets it writes through linearize. Reductions in `known` have results already.
-Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<bool>& folded, const ir::Values& roots,
-               const ir::Values& known, int lanes);
+// Plans loops over the domain for vectors of `lanes`. `roots` are the values computed in them, `written` the
+// shapes of what is written to memory on the way. Reductions in `known` have results already.
+Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<bool>& folded,
+               const ir::Values& roots, const std::vector<ir::Dims>& written, const ir::Values& known,
+               int lanes);
 
 // The segment as text without names of buffers: equal texts make equal code.
 std::string segment_text(const ir::Graph& body, const Segment& segment);

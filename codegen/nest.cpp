@@ -11,8 +11,8 @@ using ir::Expr;
 // Emits nothing: notes which expressions the code would compute.
 class Recorder : public Emitter {
  public:
-  std::vector<Expr> memory;     // element offsets read or written
-  std::vector<Expr> computed;   // conditions and numbers
+  std::vector<Expr> memory;    // element offsets read or written
+  std::vector<Expr> computed;  // conditions and numbers
   int64_t operations = 0;
 
   Reg constant(ir::DType, ir::Number) override { return next(); }
@@ -44,7 +44,8 @@ class Recorder : public Emitter {
   int count_ = 0;
 };
 
-// Cost of handling `lanes` neighbours along the axis, in machine operations: a vector load is one, a gather many.
+// Cost of handling `lanes` neighbours along the axis, in machine operations: a vector load is one, a gather
+// many.
 double cost(const Recorder& r, int coordinate, int lanes) {
   double total = static_cast<double>(r.operations);
   auto add = [&](const Expr& e, double gather) {
@@ -58,19 +59,17 @@ double cost(const Recorder& r, int coordinate, int lanes) {
 
 }  // namespace
 
-Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<bool>& folded, const ir::Values& roots,
-               const ir::Values& known, int lanes) {
+Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<bool>& folded,
+               const ir::Values& roots, const std::vector<ir::Dims>& written, const ir::Values& known,
+               int lanes) {
   Recorder recorder;
   Walk walk(recorder, body);
   std::vector<int> numbers;
   for (size_t k = 0; k < domain.size(); k++) numbers.push_back(static_cast<int>(k));
   walk.open(numbers);
   for (const ir::Value& v : known) walk.define(v, recorder.constant(v.dtype(), {}));
-  for (const ir::Value& v : roots) {
-    ir::Exprs at = coordinates(v.dims());
-    walk.value(v, at);
-    recorder.memory.push_back(ir::linearize(at, v.dims()));
-  }
+  for (const ir::Value& v : roots) walk.value(v, coordinates(v.dims()));
+  for (const ir::Dims& dims : written) recorder.memory.push_back(ir::linearize(coordinates(dims), dims));
 
   // Merge a dim into the one behind it where all expressions step through both as through one.
   auto mergeable = [&](size_t outer, int64_t inner_extent, size_t inner) {
@@ -78,7 +77,8 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
       auto a = e.stride(static_cast<int>(outer)), b = e.stride(static_cast<int>(inner));
       return a && b && *a == *b * inner_extent;
     };
-    return folded[outer] == folded[inner] && std::all_of(recorder.memory.begin(), recorder.memory.end(), alike) &&
+    return folded[outer] == folded[inner] &&
+           std::all_of(recorder.memory.begin(), recorder.memory.end(), alike) &&
            std::all_of(recorder.computed.begin(), recorder.computed.end(), alike);
   };
   Nest nest;
@@ -98,7 +98,8 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
   for (size_t i = 0; i < nest.axes.size(); i++) {
     const Axis& a = nest.axes[i];
     int64_t vectors = (a.extent + lanes - 1) / lanes;
-    double c = cost(recorder, a.coordinate, lanes) * static_cast<double>(vectors) / static_cast<double>(a.extent);
+    double c =
+        cost(recorder, a.coordinate, lanes) * static_cast<double>(vectors) / static_cast<double>(a.extent);
     // Adding up the lanes at the end of every row.
     if (a.folded) c += 12.0 * static_cast<double>(known.size() + 1) / static_cast<double>(row);
     if (nest.vector < 0 || c <= best) {

@@ -10,18 +10,18 @@ namespace mezzo::codegen {
 
 // Where a run finds its memory. Pointers are 64-byte aligned; sizes are those of the types in the graph.
 struct Bindings {
-  std::byte* arena = nullptr;                // Program::arena_bytes()
-  std::vector<const std::byte*> inputs;      // in order of the graph's Input nodes
-  std::vector<std::byte*> states;            // in order of the graph's State nodes
-  std::vector<std::byte*> outputs;           // in order of Graph::outputs; null = not wanted
+  std::byte* arena = nullptr;            // Program::arena_bytes()
+  std::vector<const std::byte*> inputs;  // in order of the graph's Input nodes
+  std::vector<std::byte*> states;        // in order of the graph's State nodes
+  std::vector<std::byte*> outputs;       // in order of Graph::outputs; null = not wanted
 };
 
 struct LaunchInfo {
-  std::string name;      // "k12" or the op's name
-  std::string detail;    // implementation, e.g. "jit row f32 x8" or oneDNN's implementation name
+  std::string name;    // "k12" or the op's name
+  std::string detail;  // implementation, e.g. "jit row f32 x8" or oneDNN's implementation name
   ir::Origin origin;
   ir::Phase phase;
-  int64_t bytes = 0;     // read + written
+  int64_t bytes = 0;  // read + written
   int64_t flops = 0;
 };
 
@@ -37,10 +37,10 @@ class Program {
 };
 
 struct CpuOptions {
-  std::string cache_dir;          // empty: no disk cache
-  std::string dump_dir;           // empty: kernels are not dumped
-  int threads = 0;                // 0: all
-  bool interpret = false;         // run every kernel body through the evaluator (rounded mode)
+  std::string cache_dir;   // empty: no disk cache
+  std::string dump_dir;    // empty: kernels are not dumped
+  int threads = 0;         // 0: all
+  bool interpret = false;  // run every kernel body through the evaluator (rounded mode)
 };
 
 // The CPU backend. Without LLVM (MEZZO_CPU_JIT off) it interprets, without oneDNN it uses own kernels.

@@ -2,21 +2,36 @@
 
 #include <omp.h>
 
+#include "codegen/loops.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cpu {
+namespace {
 
-NodeLowering::NodeLowering(const CpuOptions& options) : options_(options) {
-  threads_.count = options.threads > 0 ? options.threads : omp_get_max_threads();
+Threads threads_of(const CpuOptions& options) {
+  return {options.threads > 0 ? options.threads : omp_get_max_threads()};
 }
 
-NodeLowering::~NodeLowering() = default;
+}  // namespace
+
+NodeLowering::NodeLowering(const CpuOptions& options)
+    : options_(options),
+      threads_(threads_of(options)),
+      kernel_set_({options.cache_dir, options.dump_dir, threads_.count}, threads_) {}
 
 std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
-  std::string name = ir::is_kernel(node) ? concat("k", kernels_++) : std::string(node.op().name);
-  return interpret(node, std::move(name));
+  if (!ir::is_kernel(node)) return interpret(node, std::string(node.op().name));
+  std::string name = concat("k", kernels_++);
+  if (options_.interpret || !jit_available()) return interpret(node, std::move(name));
+  try {
+    return kernel_set_.add(node, name);
+  } catch (const Unsupported& e) {
+    auto launch = interpret(node, std::move(name));
+    launch->info.detail += concat(": ", e.what());
+    return launch;
+  }
 }
 
-void NodeLowering::finish() {}
+void NodeLowering::finish() { kernel_set_.compile(); }
 
 }  // namespace mezzo::codegen::cpu

@@ -1,14 +1,13 @@
 // lower_node.h: which launch runs a node.
 #pragma once
-#include "codegen/cpu/launch.h"
+#include "codegen/cpu/kernel.h"
 
 namespace mezzo::codegen::cpu {
 
-// Collects the nodes of one program, so that all kernels are compiled together.
+// Collects the nodes of one program, so that all kernels are compiled together. Must outlive the launches.
 class NodeLowering {
  public:
   explicit NodeLowering(const CpuOptions& options);
-  ~NodeLowering();
   // The nodes must outlive the launches.
   std::unique_ptr<Launch> lower(const ir::Node& node);
   // Compiles what lower() collected. No launch may run before.
@@ -17,6 +16,7 @@ class NodeLowering {
  private:
   CpuOptions options_;
   Threads threads_;
+  KernelSet kernel_set_;
   int kernels_ = 0;
 };
 

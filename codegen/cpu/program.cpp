@@ -17,16 +17,15 @@ struct Step {
 
 class CpuProgram : public Program {
  public:
-  CpuProgram(const ir::Graph& planned, const CpuOptions& options) : storage_(planned) {
-    cpu::NodeLowering lowering(options);
+  CpuProgram(const ir::Graph& planned, const CpuOptions& options) : storage_(planned), lowering_(options) {
     for (const auto& n : planned.nodes()) {
       if (ir::is_input(*n) || ir::is_state(*n) || ir::is_constant(*n) || ir::is_reshape(*n)) continue;
       std::vector<int> slots;
       for (const ir::Value& v : n->inputs()) slots.push_back(storage_.slot(v));
       for (int k = 0; k < n->output_count(); k++) slots.push_back(storage_.slot(n->out(k)));
-      add(lowering.lower(*n), std::move(slots));
+      add(lowering_.lower(*n), std::move(slots));
     }
-    lowering.finish();
+    lowering_.finish();
     add_copies(planned);
     int64_t scratch = 0;
     for (const Step& s : steps_) {
@@ -108,6 +107,7 @@ class CpuProgram : public Program {
   }
 
   cpu::Storage storage_;
+  cpu::NodeLowering lowering_;
   std::vector<Step> early_, steps_, outputs_;
   std::vector<LaunchInfo> infos_;
   std::vector<std::byte*> addresses_, arguments_;

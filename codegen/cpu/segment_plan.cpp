@@ -1,0 +1,203 @@
+#include "codegen/cpu/segment_plan.h"
+
+#include <algorithm>
+#include <limits>
+
+namespace mezzo::codegen::cpu {
+namespace {
+
+// Rows longer than this are computed again rather than kept: they would not stay in the second-level cache.
+constexpr int64_t kKeptBytes = 256 * 1024;
+// Operations below which computing a value again beats storing and loading it.
+constexpr int64_t kWorthKeeping = 12;
+// Elements a task with partial results should handle at least, and the most such tasks.
+constexpr int64_t kPartialElements = 32768, kPartialTasks = 32;
+
+int64_t weight(const ir::Node& n) {
+  if (n.op().meaning != ir::Meaning::scalar) return 0;
+  switch (n.op().scalar.code) {
+    case ir::Code::program: return static_cast<int64_t>(n.op().scalar.program().body.size());
+    case ir::Code::div:
+    case ir::Code::sqrt:
+    case ir::Code::mod:
+    case ir::Code::fmod: return 5;
+    case ir::Code::cast: return ir::is_low(n.type().dtype) ? 5 : 0;
+    default: return 1;
+  }
+}
+
+bool is_reduction(const ir::Node& n) { return n.op().meaning == ir::Meaning::reduce; }
+
+// The nodes needed to compute `roots`, not looking behind reductions.
+std::unordered_map<const ir::Node*, bool> needed(const ir::Values& roots) {
+  std::unordered_map<const ir::Node*, bool> seen;
+  std::vector<const ir::Node*> stack;
+  for (const ir::Value& v : roots) stack.push_back(v.node);
+  while (!stack.empty()) {
+    const ir::Node* n = stack.back();
+    stack.pop_back();
+    if (!seen.emplace(n, true).second || is_reduction(*n)) continue;
+    for (const ir::Value& v : n->inputs()) stack.push_back(v.node);
+  }
+  return seen;
+}
+
+}  // namespace
+
+ir::Code combining(ir::Reduction how, ir::DType type) {
+  bool logic = type == ir::DType::boolean;
+  switch (how) {
+    case ir::Reduction::sum: return logic ? ir::Code::logical_or : ir::Code::add;
+    case ir::Reduction::prod: return logic ? ir::Code::logical_and : ir::Code::mul;
+    case ir::Reduction::max: return logic ? ir::Code::logical_or : ir::Code::max;
+    case ir::Reduction::min: return logic ? ir::Code::logical_and : ir::Code::min;
+  }
+  return ir::Code::add;
+}
+
+ir::Number identity(ir::Reduction how, ir::DType type) {
+  bool greatest = how == ir::Reduction::min;
+  switch (how) {
+    case ir::Reduction::sum: return {0, 0};
+    case ir::Reduction::prod: return {1, 1};
+    default: break;
+  }
+  double infinity = std::numeric_limits<double>::infinity();
+  if (ir::is_float(type)) return {greatest ? infinity : -infinity, 0};
+  if (type == ir::DType::boolean) return {0, greatest};
+  int bits = ir::byte_size(type) * 8;
+  if (!ir::is_signed(type)) return {0, greatest ? -1 : 0};
+  auto least = static_cast<int64_t>(~uint64_t{0} << (bits - 1));
+  return {0, greatest ? ~least : least};
+}
+
+SegmentPlan::SegmentPlan(const ir::Graph& graph, Segment s, std::vector<bool> shares_memory, int wanted_lanes)
+    : body(&graph), segment(std::move(s)), aliased(std::move(shares_memory)), lanes(wanted_lanes) {
+  // An output that overwrites an input must wait until no pass reads it any more.
+  for (Result& r : segment.results)
+    if (r.when == When::pass && aliased[static_cast<size_t>(r.output)]) r.pass = segment.passes - 1;
+  ir::Values roots, known;
+  std::vector<ir::Dims> written;
+  for (const FoldedValue& f : segment.row) {
+    if (ir::is_low(f.result.dtype()) && (f.how == ir::Reduction::sum || f.how == ir::Reduction::prod))
+      throw Unsupported("a sum in 16 bits");
+    roots.push_back(f.operand);
+    known.push_back(f.result);
+  }
+  for (const FoldedValue& f : segment.free) {
+    if (ir::is_low(f.result.dtype()) && (f.how == ir::Reduction::sum || f.how == ir::Reduction::prod))
+      throw Unsupported("a sum in 16 bits");
+    roots.push_back(f.operand);
+    written.push_back(f.result.dims());
+  }
+  for (const Result& r : segment.results)
+    if (r.when != When::combine) {
+      roots.push_back(r.value);
+      written.push_back(r.value.dims());
+    }
+  nest = plan_nest(*body, segment.domain, segment.folded, roots, written, known, lanes);
+  share_out();
+  choose_kept();
+}
+
+void SegmentPlan::share_out() {
+  int64_t rows = 1;
+  for (size_t i = 0; i < nest.axes.size(); i++) {
+    const Axis& a = nest.axes[i];
+    elements *= a.extent;
+    if (a.folded) {
+      row_elements *= a.extent;
+    } else if (static_cast<int>(i) != nest.vector) {
+      outer.push_back(a);
+      rows *= a.extent;
+    }
+  }
+  work = elements * std::max<int64_t>(1, nest.operations / 4);
+  if (nest.vector >= 0 && !vector().folded) {
+    int64_t extent = vector().extent, whole = (extent + lanes - 1) / lanes * lanes;
+    if (row_elements > 1) {
+      block = lanes;
+    } else if (work <= 2 * kPartialElements || rows >= 64) {
+      block = whole;
+    } else {
+      int64_t parts = 64 / std::max<int64_t>(rows, 1);
+      block = std::max<int64_t>(1024, (extent + parts - 1) / parts);
+      block = std::min(whole, (block + lanes - 1) / lanes * lanes);
+    }
+    blocks = block > 0 ? (extent + block - 1) / block : 0;
+  }
+  items = rows * blocks;
+  tasks = items;
+  if (segment.free.empty() || items == 0) return;
+  int64_t most = std::clamp<int64_t>(work / kPartialElements, 1, kPartialTasks), largest = 1;
+  for (const FoldedValue& f : segment.free) largest = std::max(largest, f.result.type().count());
+  most = std::max<int64_t>(1, std::min(most, elements / (4 * largest)));
+  items_per_task = (items + most - 1) / most;
+  tasks = (items + items_per_task - 1) / items_per_task;
+}
+
+// Among the values that one pass computes and a later one needs: those a later pass asks for by themselves.
+void SegmentPlan::choose_kept() {
+  if (segment.passes < 2 || row_elements * 4 > kKeptBytes) return;
+  std::vector<ir::Values> roots(static_cast<size_t>(segment.passes));
+  auto at = [&](int pass) -> ir::Values& { return roots[static_cast<size_t>(pass)]; };
+  for (const FoldedValue& f : segment.row) at(f.pass).push_back(f.operand);
+  for (const FoldedValue& f : segment.free)
+    if (!f.per_row) at(f.pass).push_back(f.operand);
+  for (const Result& r : segment.results)
+    if (r.when == When::pass) at(r.pass).push_back(r.value);
+  std::unordered_map<const ir::Node*, int> first;  // pass that computes a node first
+  int64_t room = kKeptBytes / 4 / std::max<int64_t>(row_elements, 1);
+  for (int p = 0; p < segment.passes; p++) {
+    auto here = needed(at(p));
+    auto wanted_by_new = [&](const ir::Node* n) {
+      for (const ir::Value& v : at(p))
+        if (v.node == n) return true;
+      for (const ir::Node* user : segment.nodes)
+        if (here.count(user) && !first.count(user) && !is_reduction(*user))
+          for (const ir::Value& v : user->inputs())
+            if (v.node == n) return true;
+      return false;
+    };
+    for (const ir::Node* n : segment.nodes) {
+      auto it = first.find(n);
+      if (!here.count(n) || it == first.end() || is_reduction(*n) || n->type().dims != segment.domain)
+        continue;
+      int64_t cost = 0;
+      for (const auto& [below, yes] : needed({n->out()})) cost += yes ? weight(*below) : 0;
+      bool known =
+          std::any_of(kept.begin(), kept.end(), [&](const KeptValue& k) { return k.value.node == n; });
+      if (cost >= kWorthKeeping && !known && room > 0 && wanted_by_new(n)) {
+        kept.push_back({n->out(), it->second});
+        room--;
+      }
+    }
+    for (const auto& [n, yes] : here) first.emplace(n, p);
+  }
+}
+
+std::vector<const ir::Node*> SegmentPlan::inputs() const {
+  std::vector<const ir::Node*> out;
+  for (const ir::Node* n : segment.nodes)
+    if (ir::is_input(*n)) out.push_back(n);
+  return out;
+}
+
+int64_t SegmentPlan::partial_count(size_t k) const { return tasks * segment.free[k].result.type().count(); }
+
+int64_t SegmentPlan::kept_bytes() const { return kept.empty() ? 0 : kept_at(kept.size()); }
+
+int64_t SegmentPlan::kept_at(size_t k) const {
+  int64_t at = 0, across = vector_in_row() || nest.vector < 0 ? 1 : lanes;
+  for (size_t j = 0; j < k; j++)
+    at += (row_elements * across * ir::byte_size(ir::compute_type(kept[j].value.dtype())) + 63) / 64 * 64;
+  return at;
+}
+
+std::string SegmentPlan::text() const {
+  std::string t = concat(segment_text(*body, segment), "lanes ", lanes);
+  for (const Result& r : segment.results) t += concat(" ", r.pass);
+  return t + "\n";
+}
+
+}  // namespace mezzo::codegen::cpu
