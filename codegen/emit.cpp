@@ -114,7 +114,7 @@ Reg Walk::generate(const Key& key) {
   if (const Stored* s = stored(key))
     return emitter_.load(s->buffer, ir::compute_type(key.v.dtype()), s->offset, s->count, key.when);
   if (ir::is_constant(n)) {
-    check(n.type().count() == 1, "a kernel body holds a constant of ", n.type().count(), " elements");
+    if (n.type().count() != 1) throw Unsupported("a constant of many elements in a kernel body");
     return emitter_.constant(n.type().dtype, number_of(*n.tensor("value")));
   }
   if (ir::is_input(n))
@@ -127,8 +127,8 @@ Reg Walk::generate(const Key& key) {
       for (const Scope& s : scopes_)
         for (const auto& [v, reg] : s.defined)
           if (v == key.v) return reg;
-      throw InternalError("a kernel body asks for a reduction that is not computed yet");
-    default: throw InternalError(concat("operator '", n.op().name, "' in a kernel body"));
+      throw Unsupported("a reduction's result is wanted before it is known");
+    default: throw Unsupported(concat("operator '", n.op().name, "' in a kernel body"));
   }
 }
 

@@ -3,11 +3,19 @@
 // target.
 #pragma once
 #include <span>
+#include <stdexcept>
 #include <unordered_map>
 
 #include "ir/op.h"
 
 namespace mezzo::codegen {
+
+// A body outside of the contract (codegen/README.md), or outside of what the generators do. Callers interpret
+// it.
+class Unsupported : public std::runtime_error {
+ public:
+  using std::runtime_error::runtime_error;
+};
 
 // A value the target holds in a register (or a named variable). Numbers are the Emitter's own.
 struct Reg {

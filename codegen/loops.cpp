@@ -253,7 +253,7 @@ class Builder {
 
 }  // namespace
 
-std::vector<Segment> find_segments(const ir::Graph& body) {
+std::vector<Segment> find_segments(const ir::Graph& body, bool may_split) {
   Body b(body);
   // Outputs by component, in order of the first output. Uniform values have components of their own.
   std::vector<std::pair<int, std::vector<Result>>> groups;
@@ -266,8 +266,17 @@ std::vector<Segment> find_segments(const ir::Graph& body) {
   }
   std::vector<Segment> segments;
   for (auto& [root, outputs] : groups) {
-    segments.emplace_back();
-    Builder(b, segments.back()).build(outputs);
+    try {
+      Segment together;
+      Builder(b, together).build(outputs);
+      segments.push_back(std::move(together));
+    } catch (const Unsupported&) {
+      if (!may_split || outputs.size() == 1) throw;
+      for (const Result& r : outputs) {
+        segments.emplace_back();
+        Builder(b, segments.back()).build({r});
+      }
+    }
   }
   return segments;
 }

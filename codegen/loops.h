@@ -2,18 +2,9 @@
 // segment the axes that remain when neighbours that every access walks alike are merged. Nothing here depends
 // on a target.
 #pragma once
-#include <stdexcept>
-
 #include "codegen/emit.h"
 
 namespace mezzo::codegen {
-
-// A body outside of the contract (codegen/README.md), or outside of what the generators do. Callers interpret
-// it.
-class Unsupported : public std::runtime_error {
- public:
-  using std::runtime_error::runtime_error;
-};
 
 // A reduction of a segment. Pass p of a row may use the results of row reductions of passes before p.
 struct FoldedValue {
@@ -43,8 +34,9 @@ struct Segment {
   std::vector<const ir::Node*> nodes;  // of this segment, in order; shared scalars included
 };
 
-// Throws Unsupported.
-std::vector<Segment> find_segments(const ir::Graph& body);
+// Throws Unsupported. With `may_split`, outputs of one component that do not fit together get loops of their
+// own, which compute again what they share; right only where no output overwrites an input.
+std::vector<Segment> find_segments(const ir::Graph& body, bool may_split);
 
 // A loop: `coordinate` is a dim of the domain, which stands for its merged neighbours before it as well
 // (whose coordinates are then 0); `extent` is the product.

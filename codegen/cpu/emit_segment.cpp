@@ -118,6 +118,7 @@ class SegmentEmitter {
     if (part) {  // one round in the block that has the end of the axis, none in the others
       Bounds bounds{lo, hi};
       bounds.at_least = whole;
+      bounds.at_most = axis.extent;
       open_loop(axis.coordinate, bounds, lanes, varying);
     } else {
       open_block(varying);

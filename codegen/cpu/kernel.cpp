@@ -49,8 +49,9 @@ struct Part {
 class KernelLaunch : public Launch {
  public:
   KernelLaunch(const ir::Node& kernel, std::string name, KernelSet& set) : threads_(set.threads_) {
-    auto segments = find_segments(*kernel.body);
     auto aliased = outputs_over_inputs(kernel);
+    auto segments =
+        find_segments(*kernel.body, std::find(aliased.begin(), aliased.end(), true) == aliased.end());
     std::unordered_map<const ir::Node*, size_t> number;
     for (const auto& n : kernel.body->nodes())
       if (ir::is_input(*n)) number.emplace(n.get(), number.size());

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include "codegen/cpu/products.h"
 #include "codegen/loops.h"
 #include "ir/op.h"
 
@@ -20,7 +21,12 @@ NodeLowering::NodeLowering(const CpuOptions& options)
       kernel_set_({options.cache_dir, options.dump_dir, threads_.count}, threads_) {}
 
 std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
-  if (!ir::is_kernel(node)) return interpret(node, std::string(node.op().name));
+  if (!ir::is_kernel(node)) {
+    std::string op(node.op().name);
+    if (auto kind = product_kind(node); kind && !options_.interpret)
+      if (auto launch = lower_product(node, *kind, op, threads_)) return launch;
+    return interpret(node, std::move(op));
+  }
   std::string name = concat("k", kernels_++);
   if (options_.interpret || !jit_available()) return interpret(node, std::move(name));
   try {
