@@ -59,12 +59,16 @@ void Scanner::expect(char c, std::string_view where) {
   if (!accept(c)) fail(concat("expected '", c, "' ", where));
 }
 
-bool Scanner::accept_word(std::string_view word) {
+bool Scanner::peek_word(std::string_view word) {
   skip_blanks();
   std::string_view rest = text_.substr(next_);
-  if (!rest.starts_with(word) || (rest.size() > word.size() && is_word_char(rest[word.size()]))) return false;
-  next_ += word.size();
-  return true;
+  return rest.starts_with(word) && (rest.size() == word.size() || !is_word_char(rest[word.size()]));
+}
+
+bool Scanner::accept_word(std::string_view word) {
+  bool is = peek_word(word);
+  if (is) next_ += word.size();
+  return is;
 }
 
 Word Scanner::name(std::string_view what) {

@@ -28,6 +28,7 @@ class Scanner {
   bool peek(char c);    // is c the next character?
   bool accept(char c);  // takes it if so
   void expect(char c, std::string_view where);
+  bool peek_word(std::string_view word);
   bool accept_word(std::string_view word);
   Word name(std::string_view what);  // a word or a quoted string
   Word number(std::string_view what);

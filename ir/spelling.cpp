@@ -14,7 +14,9 @@ bool is_word(std::string_view name) {
   if (name.empty() || !is_word_start(name.front()) || name.back() == ':') return false;
   for (char c : name)
     if (!is_word_char(c)) return false;
-  return name != "forward" && name != "backward" && name != "update";
+  for (std::string_view taken : {"forward", "backward", "update", "scheduled", "arena"})
+    if (name == taken) return false;
+  return true;
 }
 
 template <class T>

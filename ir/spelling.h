@@ -11,7 +11,8 @@ namespace mezzo::ir {
 // Letters, digits and _ . / : - may stand without quotes; a word begins with a letter, _ or /.
 bool is_word_char(char c);
 bool is_word_start(char c);
-// The name itself where it is a word (not ending in a colon, no name of a phase), else quoted.
+// The name itself where it is a word (not ending in a colon, none that the grammar uses behind names), else
+// quoted.
 std::string spell_name(std::string_view name);
 // In double quotes, with \n \t \r \" \\ and \xHH for other control characters.
 std::string quote(std::string_view text);

@@ -65,7 +65,9 @@ class Parser {
 
   Graph parse_graph(int depth) {
     Scope scope;
-    scope.graph.name = scan_.name("the graph's name").text;
+    std::string usual = depth == 0 ? "graph" : "body";
+    bool named = !scan_.peek('{') && !scan_.peek_word("scheduled") && !scan_.peek_word("arena");
+    scope.graph.name = named ? scan_.name("the graph's name").text : usual;
     scope.graph.scheduled = scan_.accept_word("scheduled");
     if (scan_.accept_word("arena")) {
       scan_.expect('=', "behind 'arena'");

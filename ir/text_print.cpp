@@ -103,7 +103,8 @@ class Printer {
   explicit Printer(const Style& style) : style_(style) {}
 
   void print_graph(const Graph& graph, std::string_view keyword, const std::string& indent) {
-    out_ += concat(keyword, " ", spell_name(graph.name));
+    out_ += keyword;
+    if (keyword != graph.name) out_ += " " + spell_name(graph.name);
     if (graph.scheduled) out_ += " scheduled";
     if (graph.arena_bytes) out_ += concat(" arena=", graph.arena_bytes);
     out_ += " {\n";

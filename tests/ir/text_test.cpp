@@ -175,6 +175,22 @@ TEST(Text, KernelsShowTheirBodies) {
   expect_round_trip(g);
 }
 
+TEST(Text, NamesOfGraphs) {
+  for (const char* name : {"main", "graph", "body", "scheduled", "arena", "two words", "{"}) {
+    Graph g;
+    g.name = name;
+    EXPECT_EQ(parse(print(g)).name, name);
+    auto body = std::make_unique<Graph>();
+    body->name = name;
+    body->outputs = {{"0", body->constant(1)}};
+    Graph outer;
+    outer.outputs = {{"y", outer.add(get_op("Kernel"), {}, {}, std::move(body))->out()}};
+    expect_round_trip(outer);
+    EXPECT_EQ(parse(print(outer)).nodes()[0]->body->name, name);
+  }
+  EXPECT_EQ(print(Graph()), "graph main {\n}\n");
+}
+
 TEST(Text, HandwrittenFormIsAccepted) {
   Graph g = parse(R"(
 # a comment
