@@ -65,17 +65,11 @@ class Runner {
   template <class Pass>
   void step(Job& job, const PassRow& row, Pass pass) {
     auto start = std::chrono::steady_clock::now();
-    try {
-      pass();
-      canonicalize(job.graph);
+    guarded(job, row, true, pass);
+    guarded(job, row, false, [&] {
       verify(job.graph);
-    } catch (const Error&) {
-      throw;
-    } catch (const std::bad_alloc&) {
-      throw;
-    } catch (const std::exception& e) {
-      fail(job, row, e.what());
-    }
+      canonicalize(job.graph);
+    });
     std::string before = std::move(job.text);
     job.reprint();
     std::chrono::duration<double, std::milli> spent = std::chrono::steady_clock::now() - start;
@@ -104,6 +98,22 @@ class Runner {
       ir::write_module(file.string(), options_comment(options_) + job.text, job.tensors);
     }
     if (run_.observer) run_.observer({number, pass, job.name, changed, milliseconds, job.text, job.tensors});
+  }
+
+  // An Error of a pass is the user's; one while checking what it made is a defect, as every other exception
+  // is.
+  template <class Action>
+  void guarded(const Job& job, const PassRow& row, bool may_refuse, Action action) {
+    try {
+      action();
+    } catch (const std::bad_alloc&) {
+      throw;
+    } catch (const Error& e) {
+      if (may_refuse) throw;
+      fail(job, row, e.what());
+    } catch (const std::exception& e) {
+      fail(job, row, e.what());
+    }
   }
 
   // Keeps the graph as it was before the pass, for `mezzo opt FILE --pass NAME`.
