@@ -114,10 +114,21 @@ class CpuProgram : public Program {
   int64_t scratch_ = 0;  // arena offset of the launches' common scratch
 };
 
+// Interpreted launches refer to their nodes as long as they run, so the program owns the graph it was made
+// of.
+struct OwnedGraph {
+  ir::Graph graph;
+};
+class OwningProgram : private OwnedGraph, public CpuProgram {
+ public:
+  OwningProgram(ir::Graph planned, const CpuOptions& options)
+      : OwnedGraph{std::move(planned)}, CpuProgram(graph, options) {}
+};
+
 }  // namespace
 
 std::unique_ptr<Program> compile_cpu(const ir::Graph& planned, const CpuOptions& options) {
-  return std::make_unique<CpuProgram>(planned, options);
+  return std::make_unique<OwningProgram>(ir::clone(planned), options);
 }
 
 }  // namespace mezzo::codegen
