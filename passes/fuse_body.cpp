@@ -73,7 +73,8 @@ class SegmentBuilder {
       if (std::find(folded.begin(), folded.end(), loops_[i][0]) != folded.end())
         axes.push_back(static_cast<int64_t>(i));
     }
-    if (axes.empty()) return in[0];
+    // One element is its own fold, but a sum turns -0 into 0.
+    if (axes.empty()) return n.op().reduce == Reduction::sum ? in[0] + 0.0 : in[0];
     Value full = expand(in[0], dims_of(flow_.axes().of(n.in(0))));
     return body.add(n.op(), {full}, {{"axes", axes}, {"keepdims", int64_t{1}}})->out();
   }

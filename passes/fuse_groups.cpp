@@ -57,6 +57,13 @@ bool Groups::try_merge(int into, int other) {
   if (flow_.role(a.units[0]) == Role::kernel || flow_.role(b.units[0]) == Role::kernel) return false;
   Segment both;
   both.members = united(a.segments[0].members, b.segments[0].members);
+  // What a group computes again was loaded until now; from members of the other it would follow them.
+  for (auto [g, other_group] : {std::pair(&a, &b), std::pair(&b, &a)})
+    for (int unit : g->segments[0].again)
+      for (const Read& read : flow_.reads(unit))
+        if (std::binary_search(other_group->segments[0].members.begin(),
+                               other_group->segments[0].members.end(), flow_.position(read.value.node)))
+          return false;
   std::function<bool(int)> leaves;
   if (!readers_.empty())
     leaves = [&](int unit) {
@@ -80,28 +87,36 @@ bool Groups::try_merge(int into, int other) {
   return true;
 }
 
+// A group of its own.
+void Groups::start(int unit, Phase phase) {
+  group_of_[static_cast<size_t>(unit)] = static_cast<int>(groups_.size());
+  groups_.push_back({{unit}, {}, phase, true});
+  if (!flow_.is_fusible(unit)) return;
+  auto nest = nest_of(flow_, {unit});
+  const Node& n = flow_.node(unit);
+  check(nest.has_value(), "fuse: ", n.op().name, " ", to_string(n.type()), " cannot stand alone in a kernel");
+  groups_.back().segments = {{{unit}, {}, std::move(*nest)}};
+}
+
+void Groups::join_producers(int unit) {
+  // The producer that saves most traffic first.
+  std::vector<std::pair<int64_t, int>> producers;
+  for (const Read& read : flow_.reads(unit)) {
+    int from = flow_.position(read.value.node);
+    if (read.aligned && flow_.is_fusible(from)) producers.push_back({-flow_.bytes(read.value), from});
+  }
+  std::sort(producers.begin(), producers.end());
+  for (auto& [bytes, from] : producers) {
+    int a = group_of(from), b = group_of(unit);
+    if (a != b && group(a).alive) try_merge(std::min(a, b), std::max(a, b));
+  }
+}
+
 void Groups::grow() {
   for (int at = 0; at < flow_.size(); at++) {
     if (!flow_.is_unit(at)) continue;
-    int g = static_cast<int>(groups_.size());
-    groups_.push_back({{at}, {}, flow_.node(at).phase, true});
-    group_of_[static_cast<size_t>(at)] = g;
-    if (!flow_.is_fusible(at)) continue;
-    auto nest = nest_of(flow_, {at});
-    check(nest.has_value(), "fuse: ", flow_.node(at).op().name, " ", to_string(flow_.node(at).type()),
-          " cannot stand alone in a kernel");
-    group(g).segments = {{{at}, {}, std::move(*nest)}};
-    // The producer that saves most traffic first.
-    std::vector<std::pair<int64_t, int>> producers;
-    for (const Read& read : flow_.reads(at)) {
-      int from = flow_.position(read.value.node);
-      if (read.aligned && flow_.is_fusible(from)) producers.push_back({-flow_.bytes(read.value), from});
-    }
-    std::sort(producers.begin(), producers.end());
-    for (auto& [bytes, from] : producers) {
-      int other = group_of(from);
-      if (other != group_of(at)) try_merge(std::min(other, group_of(at)), std::max(other, group_of(at)));
-    }
+    start(at, flow_.node(at).phase);
+    if (flow_.is_fusible(at)) join_producers(at);
   }
   // A value may have looked like an output while its consumers were not placed yet.
   for (int round = 0; round < 3 && settle(); round++) {

@@ -60,10 +60,14 @@ class Groups {
   Chain chain_of(int v) const;
   bool replace_reads(int v);
   bool is_stored(int unit) const;
+  bool can_store(int unit) const;
   void count_readers();
   void update_loads(int g);
   void drop_dead();
   bool prune(int g);
+  void start(int unit, ir::Phase phase);
+  void join_producers(int unit);
+  void regroup(int g, const std::vector<int>& members);
   void merge_scalars();
   bool can_share_launch(int a, int b);
 

@@ -31,6 +31,8 @@ class Analysis {
   }
   int at(size_t m) const { return members_[m]; }
   Role role(size_t m) const { return flow_.role(at(m)); }
+  // Folding extents of 1 is no reduction.
+  bool folds(size_t m) const { return !flow_.folded(at(m)).empty(); }
   const AxisList& list(size_t m) const { return flow_.list(at(m)); }
   // The list of what a reduction folds.
   AxisList operand(size_t m) const { return flow_.axes().of(flow_.node(at(m)).in(0)); }
@@ -42,11 +44,10 @@ class Analysis {
     };
     for (size_t m = 0; m < count; m++) {
       take(list(m));
-      if (role(m) == Role::reduce) take(operand(m));
+      if (folds(m)) take(operand(m));
     }
     for (size_t m = 0; m < count; m++)
-      if (!is_sublist(list(m), nest_.domain) ||
-          (role(m) == Role::reduce && !is_sublist(operand(m), nest_.domain)))
+      if (!is_sublist(list(m), nest_.domain) || (folds(m) && !is_sublist(operand(m), nest_.domain)))
         return false;
     return true;
   }
@@ -55,7 +56,7 @@ class Analysis {
   bool trace_values() {
     for (size_t m = 0; m < members_.size(); m++) {
       AxisList span;
-      bool reduced = role(m) == Role::reduce;
+      bool reduced = folds(m);
       nest_.has_reductions |= reduced;
       for (const Read& read : flow_.reads(at(m))) {
         int from = index(read.value.node);
@@ -64,11 +65,11 @@ class Analysis {
         reduced = reduced || nest_.reduced[static_cast<size_t>(from)];
       }
       for (int axis : list(m)) {
-        bool varies = role(m) == Role::reduce || role(m) == Role::movement;
+        bool varies = folds(m) || role(m) == Role::movement;
         for (const Value& v : flow_.node(at(m)).inputs()) varies = varies || spans_axis(v, axis);
         if (varies) span.push_back(axis);
       }
-      if (role(m) == Role::reduce) {
+      if (folds(m)) {
         Value v = flow_.node(at(m)).in(0);
         int from = index(flow_.source(v).node);
         if (from >= 0 && nest_.reduced[static_cast<size_t>(from)] &&
@@ -105,9 +106,9 @@ class Analysis {
           continue;
         }
         auto k = static_cast<size_t>(u);
-        bool larger = role(k) != Role::reduce && list(k) != list(m);
-        if (role(k) == Role::reduce || larger || !own_shape_only_[k]) own_shape_only_[m] = false;
-        if (larger || (role(k) != Role::reduce && broadcast_[k])) broadcast_[m] = true;
+        bool larger = !folds(k) && list(k) != list(m);
+        if (folds(k) || larger || !own_shape_only_[k]) own_shape_only_[m] = false;
+        if (larger || (!folds(k) && broadcast_[k])) broadcast_[m] = true;
       }
     }
   }
@@ -115,7 +116,7 @@ class Analysis {
   bool classify_reductions() {
     bool found = false, wanted = false;
     for (size_t m = 0; m < members_.size(); m++) {
-      if (role(m) != Role::reduce || own_shape_only_[m]) continue;
+      if (!folds(m) || own_shape_only_[m]) continue;
       if (found && nest_.folded != flow_.folded(at(m))) return false;
       found = true;
       nest_.folded = flow_.folded(at(m));
@@ -123,13 +124,13 @@ class Analysis {
     }
     rows_ = without(nest_.domain, nest_.folded);
     for (size_t m = 0; m < members_.size(); m++) {
-      if (role(m) != Role::reduce) continue;
+      if (!folds(m)) continue;
       bool row = !nest_.folded.empty() && flow_.folded(at(m)) == nest_.folded;
       AxisList in = operand(m);
       if (row ? in != nest_.domain : !own_shape_only_[m]) return false;
       if (!row && in != nest_.domain && (nest_.folded.empty() || in != rows_)) return false;
     }
-    if (nest_.folded.empty()) return !found;  // a reduction over extents of 1 makes no rows
+    if (nest_.folded.empty()) return true;
     // Folding columns for another reduction's sake (the norm of a bias gradient) keeps tasks from reading
     // along memory.
     bool inner = nest_.folded.back() == nest_.domain.back();
@@ -154,8 +155,9 @@ class Analysis {
   // A small value joins the kernel of the big reduction it comes from, not one of several: the sum of many
   // norms would make their kernels a chain.
   bool small_inputs_inside(size_t m) const {
+    if (folds(m)) return true;
     for (const Read& read : flow_.reads(at(m)))
-      if (index(read.value.node) < 0 && flow_.is_fusible(flow_.position(read.value.node)) &&
+      if (read.aligned && index(read.value.node) < 0 && flow_.is_fusible(flow_.position(read.value.node)) &&
           flow_.axes().of(read.value) == list(m))
         return false;
     return true;

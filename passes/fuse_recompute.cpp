@@ -74,6 +74,12 @@ Groups::Chain Groups::chain_of(int v) const {
   return chain;
 }
 
+// Whether the kernel that computes `unit` may write it: it has the shape of the loops or of the rows.
+bool Groups::can_store(int unit) const {
+  const Segment& home = groups_[static_cast<size_t>(group_of(unit))].segments[0];
+  return nest_of(flow_, home.members, [&](int u) { return u == unit || is_stored(u); }).has_value();
+}
+
 // Lets every reader of `v` compute it, when that moves fewer bytes.
 bool Groups::replace_reads(int v) {
   if (flow_.role(v) != Role::scalar || flow_.is_forced(v)) return false;
@@ -88,8 +94,11 @@ bool Groups::replace_reads(int v) {
 
   Value value = flow_.node(v).out();
   int64_t before = flow_.bytes(value) * static_cast<int64_t>(1 + readers.size()), after = 0;
-  for (const Value& base : chain.bases)
-    if (!is_stored(flow_.position(base.node))) after += flow_.bytes(base);
+  for (const Value& base : chain.bases) {
+    if (is_stored(flow_.position(base.node))) continue;
+    if (!can_store(flow_.position(base.node))) return false;
+    after += flow_.bytes(base);
+  }
   for (int reader : readers) {
     const Group& group = groups_[static_cast<size_t>(reader)];
     for (const Value& base : chain.bases)
@@ -157,11 +166,31 @@ bool Groups::prune(int g) {
     group(g).alive = false;
   } else {
     auto nest = nest_of(flow_, members, [&](int unit) { return is_stored(unit); });
-    if (!nest) return false;
+    if (!nest) {
+      s.again = std::move(again);
+      regroup(g, members);
+      return true;
+    }
     s = {std::move(members), std::move(again), std::move(*nest)};
   }
   update_loads(g);
   return true;
+}
+
+// What is left of a group may be no segment any more: two shapes that only a reduction held together.
+void Groups::regroup(int g, const std::vector<int>& members) {
+  Phase phase = group(g).phase;
+  std::set<int> again = group(g).segments[0].again;
+  group(g).alive = false;
+  update_loads(g);
+  for (int unit : members) {
+    std::erase(group(g).units, unit);
+    start(unit, phase);
+    groups_.back().segments[0].again = again;
+    loads_.push_back(ValueSet{LessValue{&flow_}});
+  }
+  for (int unit : members) update_loads(group_of(unit));
+  for (int unit : members) join_producers(unit);
 }
 
 }  // namespace mezzo::passes::fusion

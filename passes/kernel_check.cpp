@@ -6,6 +6,7 @@
 #include <set>
 
 #include "ir/op.h"
+#include "ir/text.h"
 
 namespace mezzo::passes {
 
@@ -167,7 +168,11 @@ void check_kernel(const Graph& body) {
   for (auto& node : body.nodes())
     check(!is_constant(*node) || node->type().count() == 1,
           "illegal kernel body: a constant of more than one element is an input; ", to_string(node->type()));
-  for (auto& segment : body_segments(body)) SegmentCheck(body, segment, uses).run();
+  try {
+    for (auto& segment : body_segments(body)) SegmentCheck(body, segment, uses).run();
+  } catch (const InternalError& e) {
+    throw InternalError(concat(e.what(), "\n", print(body)));
+  }
 }
 
 }  // namespace mezzo::passes

@@ -32,6 +32,8 @@ const PassRow kPipeline[] = {
     {"simplify-2", simplify},
     {"cse-2", cse},
     {"fuse", fuse},
+    {"schedule", schedule},
+    {"plan_memory", plan_memory},
 };
 
 // A graph on its way, with the text it had after the last pass.

@@ -6,6 +6,7 @@
 #include "ir/text.h"
 #include "passes/kernel_check.h"
 #include "passes/passes.h"
+#include "random_primitives.h"
 #include "step_patterns.h"
 
 namespace mezzo::passes {
@@ -217,6 +218,16 @@ TEST(Fuse, ConcatAndSliceInTheLoads) {
   Value c = concat({a + 1.0, b}, 1);
   g.outputs = {{"c", c}, {"s", slice(c, {1}, {5}, {1}, {2}) * 3.0}};
   fused(g);
+}
+
+TEST(Fuse, RandomGraphsKeepEveryBit) {
+  for (uint64_t seed = 1; seed <= 400; seed++) {
+    SCOPED_TRACE(seed);
+    Graph g = RandomPrimitives(seed).make(static_cast<int>(10 + seed % 50));
+    g.remove_dead_nodes();
+    fused(g);
+    if (HasFailure()) break;
+  }
 }
 
 }  // namespace
