@@ -1,5 +1,6 @@
 #include "frontend/host_ops.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "frontend/limits.h"
@@ -181,6 +182,10 @@ void evaluate_on_host(Call& call) {
   if (!call.domain.empty() || call.results) return;
   for (const HostOp& op : kHostOps)
     if (op.op == call.op) return op.evaluate(call);
+}
+
+bool is_host_op(std::string_view op) {
+  return std::any_of(std::begin(kHostOps), std::end(kHostOps), [&](const HostOp& h) { return h.op == op; });
 }
 
 }  // namespace mezzo::frontend

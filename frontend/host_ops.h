@@ -8,4 +8,7 @@ namespace mezzo::frontend {
 // inputs are known; sets call.results. Leaves every other call as it is.
 void evaluate_on_host(Call& call);
 
+// Whether there is such an operator here at all.
+bool is_host_op(std::string_view op);
+
 }  // namespace mezzo::frontend

@@ -124,7 +124,10 @@ void Importer::import_node(const FlatNode& flat) {
   Call call{.graph = graph_, .op = node.op_type(), .domain = flat.domain, .label = flat.label};
   for (const auto& input : node.input()) {
     std::optional<Value> value = input.empty() ? std::optional<Value>(Value{}) : find(input);
-    if (!value) return fail_outputs();  // its producer is listed already
+    if (!value) {  // its producer is listed already
+      list_if_unsupported(flat, call);
+      return fail_outputs();
+    }
     call.inputs.push_back(*value);
   }
   for (const auto& output : node.output()) call.wanted.push_back(!output.empty());
@@ -170,6 +173,14 @@ void Importer::build(const FlatNode& flat, Call& call) {
     if (call.wanted[i] && (i >= call.results->size() || !(*call.results)[i]))
       unsupported(call, concat("output ", i, " is not implemented"));
   call.results = fold(*call.results, first);
+}
+
+void Importer::list_if_unsupported(const FlatNode& flat, const Call& call) {
+  std::string_view op = newest_name(call.op);
+  bool supported = flat.domain.empty() && (op.empty() || op == "If" || op == "Identity" || is_host_op(op) ||
+                                           (is_onnx_op(op) && ir::find_op(op)));
+  if (!supported)
+    missing_.push_back(concat(call.op, " '", printable(flat.label), "': the operator is not implemented"));
 }
 
 void Importer::append(Call& call) {

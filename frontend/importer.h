@@ -27,6 +27,8 @@ class Importer {
   void import_node(const FlatNode& node);
   void build(const FlatNode& node, Call& call);
   void append(Call& call);
+  // Lists a node whose inputs are not supported when it is not supported itself.
+  void list_if_unsupported(const FlatNode& node, const Call& call);
   void take_branch(const FlatNode& node, Call& call);
   // Constant results replace what was appended since node position `first`.
   ir::Values fold(const ir::Values& results, size_t first);

@@ -155,6 +155,12 @@ constexpr Quirk kQuirks[] = {
 
 }  // namespace
 
+std::string_view newest_name(std::string_view op) {
+  if (op == "Scatter") return "ScatterElements";
+  if (op == "Upsample") return "Resize";
+  return op == "CastLike" ? "" : op;
+}
+
 void apply_quirks(Call& call) {
   if (!call.domain.empty()) return;
   const std::string op = call.op;

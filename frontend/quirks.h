@@ -9,4 +9,7 @@ namespace mezzo::frontend {
 // the outputs itself (call.results).
 void apply_quirks(Call& call);
 
+// What a quirk renames the operator to, or the operator itself; empty when a quirk builds it from others.
+std::string_view newest_name(std::string_view op);
+
 }  // namespace mezzo::frontend
