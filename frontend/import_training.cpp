@@ -57,7 +57,10 @@ void Importer::set_batch_norm_mode(Call& call) {
   }
 }
 
-void Importer::keep_statistics(const Call&, const Values& results) {
+void Importer::keep_statistics(const Call& call, Values& results) {
+  // A node exported in training mode and run as in inference: its statistics stay what they are.
+  if (call.op == "BatchNormalization" && results.size() == 1)
+    results.insert(results.end(), {call.in(3), call.in(4)});
   for (size_t i = 0; i < statistic_state_.size(); i++) {
     ir::Node* state = statistic_state_[i].node;
     Value newest = ir::cast(results[i + 1], state->type().dtype);

@@ -43,7 +43,7 @@ class Importer {
   void set_training(Call& call);
   void set_batch_norm_mode(Call& call);
   void set_dropout_mode(Call& call);
-  void keep_statistics(const Call& call, const ir::Values& results);
+  void keep_statistics(const Call& call, ir::Values& results);
   void pass_identity(const FlatNode& node, Call& call);
   ir::Value random_key();
 

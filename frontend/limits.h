@@ -13,7 +13,7 @@ inline constexpr int kMaxRank = 16;              // dimensions of one tensor
 inline constexpr int kMaxNameBytes = 4096;       // any name in the file
 inline constexpr int64_t kMinIrVersion = 3, kMaxIrVersion = 14;
 inline constexpr int64_t kMinOpset = 6, kMaxOpset = 28;          // of the default domain
-inline constexpr int64_t kMaxFoldedElements = int64_t{1} << 24;  // larger constant results stay in the graph
-inline constexpr int64_t kMaxFoldedWork = int64_t{1} << 28;  // elements all folding of one import may produce
+inline constexpr int64_t kMaxFoldedElements = int64_t{1} << 20;  // larger constant results stay in the graph
+inline constexpr int64_t kMaxFoldedWork = int64_t{1} << 23;  // elements all folding of one import may produce
 
 }  // namespace mezzo::frontend
