@@ -91,17 +91,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"resnet", "ts17", Device::cpu}, Case{"resnet", "dyn", Device::cpu}),
     name_of);
 
-struct Run {
+struct Trial {
   const char *net, *run;
 };
-std::string run_name(const testing::TestParamInfo<Run>& info) {
+std::string run_name(const testing::TestParamInfo<Trial>& info) {
   return concat(info.param.net, "_", info.param.run);
 }
 
-class FixtureRuns : public testing::TestWithParam<Run> {};
+class FixtureRuns : public testing::TestWithParam<Trial> {};
 
 TEST_P(FixtureRuns, FollowPyTorch) {
-  const Run& p = GetParam();
+  const Trial& p = GetParam();
   Arrays want = read_npz(fixture(concat(p.net, ".runs.npz")));
   CompileOptions options = options_for(Device::cpu);
   std::string run = p.run;
@@ -129,9 +129,9 @@ TEST_P(FixtureRuns, FollowPyTorch) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Nets, FixtureRuns,
-                         testing::Values(Run{"mlp", "sgd"}, Run{"mlp", "adam"}, Run{"mlp", "adamw"},
-                                         Run{"lenet", "sgd"}, Run{"digits_cnn", "sgd"},
-                                         Run{"digits_cnn", "adamw"}, Run{"resnet", "sgd"}),
+                         testing::Values(Trial{"mlp", "sgd"}, Trial{"mlp", "adam"}, Trial{"mlp", "adamw"},
+                                         Trial{"lenet", "sgd"}, Trial{"digits_cnn", "sgd"},
+                                         Trial{"digits_cnn", "adamw"}, Trial{"resnet", "sgd"}),
                          run_name);
 
 }  // namespace
