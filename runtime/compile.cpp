@@ -48,7 +48,7 @@ std::unique_ptr<StepProgram> make_program(ir::Graph graph, const CompileOptions&
   cpu.cache_dir = cache_directory(options.cache_dir);
   cpu.dump_dir = options.dump_dir;
   cpu.threads = options.threads;
-  return cpu_program(graph, cpu);
+  return cpu_program(std::move(graph), cpu);
 }
 
 passes::StepGraphs run_passes(ir::Graph graph, const passes::Options& options, const CompileOptions& compile,
@@ -88,7 +88,7 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
   auto start = std::chrono::steady_clock::now();
   CompileOptions effective = options;
   // Only the step itself is dumped; the other graphs would overwrite its files.
-  if (purpose != Purpose::train && purpose != Purpose::window) effective.dump_dir.clear();
+  if (!is_dumped(purpose)) effective.dump_dir.clear();
   if (!effective.dump_dir.empty()) {
     std::error_code error;
     std::filesystem::create_directories(effective.dump_dir, error);

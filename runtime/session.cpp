@@ -53,6 +53,8 @@ const Compiled& Session::prepare(const Signature& signature, Purpose purpose, co
   if (found != programs_.end()) return found->second;
   Compiled compiled = compile_step(*model_, signature, options_, purpose, values);
   states_.adopt(compiled.states);
+  compiling_ms_ += compiled.milliseconds;
+  if (is_dumped(purpose)) options_.dump_dir.clear();  // the files are those of the first signature
   for (auto& row : compiled.parameters)
     if (row.trainable) trained_.insert(row.name);
   for (auto& node : compiled.states.nodes())
@@ -127,6 +129,8 @@ void Session::reset_window() {
 StepResult Session::step(const std::vector<Arrays>& window) {
   if (window.empty()) throw Error(ErrorCode::usage, "a step needs at least one batch");
   const bool single = window.size() == 1;
+  auto start = std::chrono::steady_clock::now();
+  const double compiled_before = compiling_ms_;
   std::vector<Bound> bound;
   for (size_t i = 0; i < window.size(); i++) {
     std::string batch = concat("step ", counter(passes::kAttempted) + 1);
@@ -134,7 +138,6 @@ StepResult Session::step(const std::vector<Arrays>& window) {
     bound.push_back(bind(window[i], single ? Purpose::train : Purpose::window, batch + ": "));
   }
 
-  auto start = std::chrono::steady_clock::now();
   Arrays outputs;
   std::vector<int64_t> draws;
   try {
@@ -149,7 +152,8 @@ StepResult Session::step(const std::vector<Arrays>& window) {
     throw;
   }
   StepResult result;
-  result.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+  result.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() -
+              (compiling_ms_ - compiled_before);
   result.step = counter(passes::kAttempted);
   result.loss = number(outputs, passes::kLoss);
   result.grad_norm = number(outputs, passes::kGradNorm);

@@ -77,7 +77,8 @@ class Session {
   std::map<std::pair<Purpose, Signature>, Compiled> programs_;
   std::set<std::string> trained_, statistics_;
   double lr_;
-  int64_t draws_ = 0;  // random draws so far: one per micro-batch, so that no two see the same numbers
+  double compiling_ms_ = 0;  // spent so far
+  int64_t draws_ = 0;        // random draws so far: one per micro-batch, so that no two see the same numbers
 };
 
 // The learning rate the optimizer starts with.

@@ -32,6 +32,9 @@ enum class Purpose : uint8_t {
 };
 inline bool is_training(Purpose p) { return p <= Purpose::trace; }
 
+// Whose stages go to CompileOptions::dump_dir: what the user asked for, not what helps along the way.
+inline bool is_dumped(Purpose p) { return p <= Purpose::gradients; }
+
 // The shapes of one batch: what a compiled step is specific to.
 struct Signature {
   std::map<std::string, ir::Dims> shapes;  // of the graph inputs

@@ -33,8 +33,8 @@ class ReferenceProgram : public StepProgram {
 
 class CpuProgram : public StepProgram {
  public:
-  CpuProgram(const ir::Graph& planned, const codegen::CpuOptions& options)
-      : StepProgram(planned), program_(codegen::compile_cpu(planned, options)) {}
+  CpuProgram(ir::Graph planned, const codegen::CpuOptions& options)
+      : StepProgram(planned), graph_(std::move(planned)), program_(codegen::compile_cpu(graph_, options)) {}
 
   Arrays run(const Arrays& feeds, States& states, Arena& arena) override {
     return run_bound(feeds, states, arena, nullptr);
@@ -71,6 +71,7 @@ class CpuProgram : public StepProgram {
     return found->second;
   }
 
+  ir::Graph graph_;  // launches refer to its nodes and constants
   std::unique_ptr<codegen::Program> program_;
 };
 
@@ -118,8 +119,8 @@ std::unique_ptr<StepProgram> reference_program(ir::Graph graph) {
   return std::make_unique<ReferenceProgram>(std::move(graph));
 }
 
-std::unique_ptr<StepProgram> cpu_program(const ir::Graph& planned, const codegen::CpuOptions& options) {
-  return std::make_unique<CpuProgram>(planned, options);
+std::unique_ptr<StepProgram> cpu_program(ir::Graph planned, const codegen::CpuOptions& options) {
+  return std::make_unique<CpuProgram>(std::move(planned), options);
 }
 
 }  // namespace mezzo::runtime

@@ -68,6 +68,6 @@ class StepProgram {
 // The interpreter that defines the meaning of every op, on a graph that need not be planned.
 std::unique_ptr<StepProgram> reference_program(ir::Graph graph);
 // The CPU backend on a planned graph.
-std::unique_ptr<StepProgram> cpu_program(const ir::Graph& planned, const codegen::CpuOptions& options);
+std::unique_ptr<StepProgram> cpu_program(ir::Graph planned, const codegen::CpuOptions& options);
 
 }  // namespace mezzo::runtime
