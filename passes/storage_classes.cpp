@@ -39,6 +39,11 @@ bool may_overwrite(const Node& launch, int output, const Node& state) {
     if (node->op().meaning != Meaning::scalar || node->type().dims != dims) return false;
     from.insert(node.get());
   }
+  // Results of rank 0 need not come from one loop: another one may be computed when this one is written
+  // already.
+  if (!dims.empty()) return true;
+  for (size_t k = 0; k < launch.body->outputs.size(); k++)
+    if (static_cast<int>(k) != output && from.count(launch.body->outputs[k].value.node)) return false;
   return true;
 }
 

@@ -114,6 +114,7 @@ TEST(PlanMemory, EveryUpdateOfAdamIsInPlace) {
   Graph g = residual_net(2);
   plan(g);
   for (const Update& u : g.updates) {
+    if (u.state->type().rank() == 0) continue;  // the powers of the betas go into the step size, too
     Value v = u.value;
     while (is_reshape(*v.node)) v = v.node->in(0);
     EXPECT_EQ(v.node->offsets[static_cast<size_t>(v.index)], -2) << u.state->s("name");
@@ -140,6 +141,25 @@ TEST(PlanMemory, AStateThatIsAnOutputKeepsItsOldValue) {
   Value v = g.updates[0].value;
   while (is_reshape(*v.node)) v = v.node->in(0);
   EXPECT_GE(v.node->offsets[0], 0);
+}
+
+TEST(PlanMemory, AStateOfRankZeroThatAnotherResultNeedsKeepsItsOldValue) {
+  // Adam's bias correction: the power of beta goes into its state and into the step size, in loops of their
+  // own.
+  Graph g;
+  Value power = g.state("power", {DType::f64, {}}, StateKind::slot, 1),
+        other = g.state("other", power.type(), StateKind::slot);
+  Value now = power * 0.9;
+  g.updates = {{power.node, now}, {other.node, other + 1.0}};
+  g.outputs = {{"step_size", 1.0 / (1.0 - now)}};
+  plan(g);
+  auto offset = [&](size_t update) {
+    Value v = g.updates[update].value;
+    while (is_reshape(*v.node)) v = v.node->in(0);
+    return v.node->offsets[static_cast<size_t>(v.index)];
+  };
+  EXPECT_GE(offset(0), 0) << print(g);
+  EXPECT_EQ(offset(1), -2) << print(g);
 }
 
 TEST(PlanMemory, BytesByCategory) {
