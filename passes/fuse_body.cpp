@@ -128,6 +128,11 @@ class SegmentBuilder {
       Role role = flow_.role(k.at);
       if (role != Role::view && role != Role::repeat) tell(flow_.axes().of(flow_.node(k.at).out(k.output)));
       if (role == Role::reduce && inside(k)) tell(flow_.folded(k.at));
+      // Movement computes with the dims it has: merged ones would have to be taken apart again for every
+      // element.
+      if (role == Role::movement)
+        for (int d = 0; d < flow_.node(k.at).type().rank(); d++)
+          tell(flow_.axes().of_dim(flow_.node(k.at).out(), d));
     }
     for (size_t i = 0; i < domain.size(); i++) {
       if (i == 0 || apart[i]) loops_.emplace_back();

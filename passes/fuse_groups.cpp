@@ -18,9 +18,8 @@ std::vector<int> united(const std::vector<int>& a, const std::vector<int>& b) {
 
 Groups::Groups(const Flow& flow) : flow_(flow), group_of_(static_cast<size_t>(flow.size()), -1) {}
 
+// Positions do not bound the search: a group in between may be entered late and left early.
 bool Groups::reaches(int from, int to) {
-  int last = group(to).units.back();
-  if (group(from).units.front() > last) return false;
   search_++;
   seen_.resize(groups_.size(), 0);
   std::vector<int> work{from};
@@ -33,7 +32,6 @@ bool Groups::reaches(int from, int to) {
         int next = group_of(user);
         if (next == to && g != from) return true;
         if (next < 0 || next == to || seen_[static_cast<size_t>(next)] == search_) continue;
-        if (group(next).units.front() > last) continue;
         seen_[static_cast<size_t>(next)] = search_;
         work.push_back(next);
       }
@@ -57,6 +55,10 @@ bool Groups::try_merge(int into, int other) {
   if (flow_.role(a.units[0]) == Role::kernel || flow_.role(b.units[0]) == Role::kernel) return false;
   Segment both;
   both.members = united(a.segments[0].members, b.segments[0].members);
+  // The update waits for all gradients; what it adds to a backward kernel would wait there.
+  auto is_update = [](const Group& g) { return g.phase == Phase::update; };
+  auto is_number = [](const Group& g) { return g.segments[0].nest.domain.empty(); };
+  if (is_update(a) != is_update(b) && !(is_number(a) && is_number(b))) return false;
   // What a group computes again was loaded until now; from members of the other it would follow them.
   for (auto [g, other_group] : {std::pair(&a, &b), std::pair(&b, &a)})
     for (int unit : g->segments[0].again)

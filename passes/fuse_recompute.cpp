@@ -12,7 +12,7 @@ using namespace ir;
 
 namespace {
 
-constexpr int kMaxFlopsAgain = 32;    // per element, when the work is done twice
+constexpr int kMaxFlopsAgain = 64;    // per element, when the work is done twice
 constexpr int kMaxFlopsMoved = 256;   // when it only moves to its one reader
 constexpr int kMaxFlopsRepeated = 4;  // when an element is needed several times
 
@@ -94,6 +94,11 @@ bool Groups::replace_reads(int v) {
 
   Value value = flow_.node(v).out();
   int64_t before = flow_.bytes(value) * static_cast<int64_t>(1 + readers.size()), after = 0;
+  // A kernel that makes nothing else disappears with its loads.
+  std::vector<int> made = outputs(group(home));
+  if (made == std::vector<int>{v})
+    for (const Value& base : chain.bases)
+      if (loads_[static_cast<size_t>(home)].count(base)) before += flow_.bytes(base);
   for (const Value& base : chain.bases) {
     if (is_stored(flow_.position(base.node))) continue;
     if (!can_store(flow_.position(base.node))) return false;
@@ -172,6 +177,9 @@ bool Groups::prune(int g) {
       return true;
     }
     s = {std::move(members), std::move(again), std::move(*nest)};
+    Phase phase = Phase::forward;
+    for (int unit : s.members) phase = std::max(phase, flow_.node(unit).phase);
+    group(g).phase = phase;
   }
   update_loads(g);
   return true;

@@ -75,13 +75,19 @@ class CpuProgram : public Program {
   void add_copies(const ir::Graph& g) {
     for (const ir::Update& u : g.updates) {
       int from = storage_.slot(u.value), to = storage_.slot(u.state->out());
-      if (from == to) continue;
+      if (from == to || in_place(from, to)) continue;
       int source = from_state(u.value, from);
       add(cpu::copy(u.state->type(), "update"), {source, to});
     }
     for (const ir::Output& o : g.outputs)
       outputs_.push_back(
           {cpu::copy(o.value.type(), "output"), {from_state(o.value, storage_.slot(o.value))}});
+  }
+
+  // An output in place has a slot of its own, with the state's address.
+  bool in_place(int from, int to) const {
+    const cpu::Place &a = storage_.place(from), &b = storage_.place(to);
+    return a.kind == cpu::Place::Kind::state && b.kind == a.kind && a.at == b.at;
   }
 
   // A value computed in place is read after the step; a state itself means its value before the step.

@@ -198,6 +198,19 @@ TEST(Fuse, BiasGradientNormDoesNotFoldColumnsPerTask) {
   EXPECT_EQ(fused(g), 2);
 }
 
+// A kernel between two others may be entered late and left early in node order: no shortcut for the cycle
+// check.
+TEST(Fuse, NumbersBeforeAndAfterAKernelStayApart) {
+  Graph g;
+  Value x = g.input("x", f32({8, 6})), s = g.state("s", f32({}), StateKind::counter);
+  Value db = reduce_sum(tanh(x), {0});
+  Value bad = reduce_max(where(is_finite(db), constant_like(db, 0), constant_like(db, 1)), {}, false);
+  Value finite = equal(bad * 2.0, constant_like(bad, 0));
+  Value rate = s * 0.5 + 1.0;
+  g.outputs = {{"p", db * rate}, {"finite", finite}, {"rate", rate}};
+  EXPECT_LE(fused(g), 4);
+}
+
 TEST(Fuse, OuterDifferenceOfAVectorWithItself) {
   Graph g;
   Value x = g.input("x", f32({5})) * 2.0;
