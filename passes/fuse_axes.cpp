@@ -76,8 +76,10 @@ Axes::Axes(const Graph& graph) {
       }
     if (twice.empty()) break;
     for (auto& node : graph.nodes()) {
-      if (banned.count(node->id()) || node->op().meaning != Meaning::index || !is_view(*node)) continue;
-      AxisList list = of(node->out());
+      // Also one that failed half way may have joined axes.
+      if (banned.count(node->id()) || !keeps_order(*node)) continue;
+      AxisList list = of(node->out()), in = of(node->in(0));
+      list.insert(list.end(), in.begin(), in.end());
       if (std::any_of(list.begin(), list.end(), [&](int axis) { return twice.count(axis) > 0; }))
         again |= banned.insert(node->id()).second;
     }
@@ -107,12 +109,9 @@ void Axes::build(const Graph& graph, const std::set<int>& banned) {
           if (int from = axis(in, d); from >= 0) unify({from}, {axis(out, out.rank() - in.rank() + d)});
     } else if (meaning == Meaning::reduce) {
       Ints folded = folded_axes(*node);
-      bool keep = node->i("keepdims") != 0;
-      for (int d = 0, o = 0; d < node->in(0).rank(); d++) {
-        bool fold = std::binary_search(folded.begin(), folded.end(), d);
-        if (!fold && axis(node->in(0), d) >= 0) unify({axis(node->in(0), d)}, {axis(out, o)});
-        if (!fold || keep) o++;
-      }
+      for (int d = 0; d < node->in(0).rank(); d++)
+        if (!std::binary_search(folded.begin(), folded.end(), d) && axis(node->in(0), d) >= 0)
+          unify({axis(node->in(0), d)}, {axis(out, d)});
     }
   }
   for (auto& node : graph.nodes())

@@ -22,6 +22,7 @@ Flow::Flow(const Graph& graph) : graph_(graph), axes_(graph) {
       role = Role::scalar;
     } else if (meaning == Meaning::reduce) {
       role = Role::reduce;
+      check(node->i("keepdims") == 1, "fuse: a reduction that drops its dims was not expanded");
       for (int64_t a : folded_axes(*node)) {
         AxisList part = axes_.of_dim(node->in(0), static_cast<int>(a));
         folded_.back().insert(folded_.back().end(), part.begin(), part.end());

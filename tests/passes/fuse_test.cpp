@@ -21,6 +21,7 @@ int fused(Graph& g) {
   auto feeds = random_feeds(g);
   EvalResult before = evaluate(g, feeds, EvalMode::rounded);
   std::string text = print(g);
+  expand(g, {});  // reductions keep their dims
   fuse(g, {});
   verify(g);
   for (auto& node : g.nodes()) {
@@ -239,6 +240,8 @@ TEST(Fuse, RandomGraphsKeepEveryBit) {
     Graph g = RandomPrimitives(seed).make(static_cast<int>(10 + seed % 50));
     g.remove_dead_nodes();
     fused(g);
+    schedule(g, {});
+    plan_memory(g, {});  // checks itself
     if (HasFailure()) break;
   }
 }

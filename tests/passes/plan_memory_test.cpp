@@ -64,6 +64,7 @@ Graph residual_net(int layers, int64_t rows = 16, int64_t width = 8) {
 }
 
 void plan(Graph& g) {
+  expand(g, {});
   fuse(g, {});
   schedule(g, {});
   plan_memory(g, {});
