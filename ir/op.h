@@ -91,6 +91,10 @@ struct OpDef {
   // Inputs that stay f32 when the op runs in 16 bits: a bias that joins the accumulator, a norm's scale and statistics.
   std::vector<int> f32_inputs = {};
 
+  // Output (an i64 scalar) that counts elements which name nothing, such as labels beyond the classes; -1: none. A step in
+  // which it is not 0 is an error and changes no state (passes/catch_faults.cpp).
+  int fault_output = -1;
+
   // ONNX inputs which the IR holds as attributes, because they must be known when the graph is built (axes, shapes, pads,
   // ratios): the importer evaluates ONNX input `position` and sets attribute `attr`. The op's inputs are the others.
   std::vector<ConstantInput> constant_inputs = {};

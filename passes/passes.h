@@ -65,6 +65,8 @@ void autodiff(Graph&, const Options&);
 void scale_loss(Graph&, const Options&);
 // Gradient outputs -> parameter and slot updates (norm, clip, optimizer), in f32 on the master weights.
 void add_optimizer(Graph&, const Options&);
+// Ops that count bad indices -> outputs `faults:<node>`; where one is not 0, no state changes at all.
+void catch_faults(Graph&, const Options&);
 // update s = v -> update s = Where(finite, v, s), except for unconditional updates.
 void guard_updates(Graph&, const Options&);
 // A value that trace_overflow watches.

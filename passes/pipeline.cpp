@@ -23,6 +23,7 @@ const PassRow kPipeline[] = {
     {"accumulate", nullptr, kTraining},
     {"scale_loss", scale_loss, kTraining},
     {"add_optimizer", add_optimizer, kTraining},
+    {"catch_faults", catch_faults},
     {"guard_updates", guard_updates, kTraining},
     {"expand", expand},
     {"simplify", simplify},

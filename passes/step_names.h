@@ -14,6 +14,7 @@ inline constexpr const char* kScaleUsed = "scale";  // f32: the loss scale of th
 inline constexpr const char* kUnscale = "unscale";  // f32: 1 / scale, absent without loss scaling
 inline constexpr const char* kGradNorm =
     "grad_norm";  // f32: global L2 norm of the unscaled gradients, before the clip
+inline constexpr const char* kFaultPrefix = "faults:";  // + node, i64: bad indices it met, see catch_faults
 inline constexpr const char* kBadNode = "bad_node";  // i64: see trace_overflow
 
 // first_bad is the position of the first gradient that is not finite, among the trained parameters in order of names.

@@ -31,6 +31,22 @@ std::string describe(const Overflow& o) {
                 " pass");
 }
 
+// The outputs of a run without its counts of bad indices; throws where one is not 0 (the run then changed no state).
+Arrays checked(Arrays outputs) {
+  const std::string prefix = passes::kFaultPrefix;
+  for (auto at = outputs.lower_bound(prefix); at != outputs.end() && at->first.starts_with(prefix);) {
+    const int64_t faults = at->second.get_int(0);
+    const std::string node = without(prefix, at->first);
+    if (faults > 0)
+      throw Error(ErrorCode::bad_input,
+                  concat(faults, faults == 1 ? " label of '" : " labels of '", node,
+                         faults == 1 ? "' names no class" : "' name no class"),
+                  node, "labels must lie between 0 and the number of classes - 1, or equal ignore_index");
+    at = outputs.erase(at);
+  }
+  return outputs;
+}
+
 // What f32 consumers expect: floats of any width as f32, the rest as it is.
 ir::Tensor as_f32(ir::Tensor t) { return ir::is_float(t.dtype()) ? t.cast(ir::DType::f32) : t; }
 
@@ -144,7 +160,7 @@ StepResult Session::step(const std::vector<Arrays>& window) {
     for (Bound& b : bound) {
       draws.push_back(draws_++);
       set_step_states(draws.back());
-      outputs = b.compiled->program->run(b.feeds, states_, arena_);
+      outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
     }
     if (!single) outputs = bound.back().compiled->window_end->run({}, states_, arena_);
   } catch (...) {
@@ -185,7 +201,7 @@ Overflow Session::find_overflow(const std::vector<Arrays>& window, const std::ve
       next_scale = states_.at(passes::kScale);
       states_.at(passes::kScale).set(0, scale);
     }
-    Arrays outputs = b.compiled->program->run(b.feeds, states_, arena_);
+    Arrays outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
     if (scaled) states_.at(passes::kScale) = std::move(next_scale);
     auto at = outputs.at(passes::kBadNode).get_int(0);
     if (at < 0) continue;
@@ -200,14 +216,14 @@ Overflow Session::find_overflow(const std::vector<Arrays>& window, const std::ve
 void Session::step_timed(const Arrays& feeds, std::vector<int64_t>& nanoseconds) {
   Bound b = bind(feeds, Purpose::train, "");
   set_step_states(draws_++);
-  b.compiled->program->run_timed(b.feeds, states_, arena_, nanoseconds);
+  checked(b.compiled->program->run_timed(b.feeds, states_, arena_, nanoseconds));
 }
 
 EvalOutcome Session::evaluate(const Arrays& feeds) {
   bool labels = options_.loss.kind == Loss::Kind::output || feeds.count(options_.loss.labels) > 0;
   Bound b = bind(feeds, labels ? Purpose::evaluate : Purpose::infer, "");
   EvalOutcome out;
-  Arrays outputs = b.compiled->program->run(b.feeds, states_, arena_);
+  Arrays outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
   out.loss = number(outputs, passes::kLoss);
   outputs.erase(passes::kLoss);
   for (auto& [name, tensor] : outputs) out.outputs.emplace(without(kOutputPrefix, name), std::move(tensor));
@@ -224,7 +240,7 @@ GradientOutcome Session::gradients(const Arrays& feeds) {
   GradientOutcome out;
   Arrays outputs;
   do {  // a dynamic scale comes down here as it would over the first steps of a training
-    outputs = b.compiled->program->run(b.feeds, states_, arena_);
+    outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
     out.finite = number(outputs, passes::kFinite) != 0;
     out.scale = number(outputs, passes::kScaleUsed);
   } while (!out.finite && states_.has(passes::kScale) && states_.at(passes::kScale).get(0) < out.scale);
@@ -253,7 +269,8 @@ Arrays infer(const LoadedModel& model, const Arrays& feeds, const CompileOptions
   states.adopt(compiled.states);
   Arena arena;
   Arrays outputs;
-  for (auto& [name, tensor] : compiled.program->run(bind_feeds(*compiled.program, feeds), states, arena))
+  const Arrays found = checked(compiled.program->run(bind_feeds(*compiled.program, feeds), states, arena));
+  for (auto& [name, tensor] : found)
     outputs.emplace(without(kOutputPrefix, name), tensor);
   return outputs;
 }

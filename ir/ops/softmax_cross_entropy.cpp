@@ -65,6 +65,7 @@ const OpDef op = {
     .expand = expand,
     .grad = grad,
     .no_grad_inputs = {1, 2},
+    .fault_output = kInvalidLabels,
 };
 MEZZO_REGISTER_OP(op);
 
@@ -101,6 +102,7 @@ const OpDef op = {
       return d;
     },
     .no_grad_inputs = {1, 2},
+    .fault_output = kInvalidLabels,
 };
 MEZZO_REGISTER_OP(op);
 
