@@ -83,7 +83,7 @@ TEST(Pipeline, ObserverSeesEveryPassAndWhetherItChangedAnything) {
     EXPECT_EQ(print(ir::parse(e.text, e.tensors)), e.text);
   };
   run_pipeline(linear_net(), {}, run);
-  EXPECT_THAT(seen, testing::ElementsAre("import", "assign_precision", "expand", "simplify", "fold_constants",
+  EXPECT_THAT(seen, testing::ElementsAre("import", "assign_precision", "catch_faults", "expand", "simplify", "fold_constants",
                                          "cse"));
   EXPECT_GT(unchanged, 0);
 }
