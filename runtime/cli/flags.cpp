@@ -144,6 +144,7 @@ CompileOptions compile_options(const Flags& f) {
                 : f.loss == "bce_with_logits" ? Kind::bce_with_logits
                 : f.loss == "output"          ? Kind::output
                                               : Kind::cross_entropy;
+  o.loss.labels = f.labels;
   o.precision = f.precision == "bf16"   ? Precision::bf16
                 : f.precision == "fp16" ? Precision::fp16
                                         : Precision::fp32;

@@ -124,8 +124,17 @@ TEST_P(FixtureRuns, FollowPyTorch) {
     EXPECT_NEAR(r.loss / want.at(run + ":losses").get(k), 1, 2e-3) << "step " << k + 1;
     EXPECT_NEAR(r.grad_norm / want.at(run + ":norms").get(k), 1, 5e-3) << "step " << k + 1;
   }
-  for (auto& [name, final] : with_prefix(want, run + ":final:"))
+  // A bias before BatchNorm has no gradient but rounding errors, which Adam scales up to full steps.
+  Arrays gradients = with_prefix(read_npz(fixture(concat(p.net, ".case.npz"))), "grad:");
+  double largest = 0;
+  for (auto& [name, g] : gradients) largest = std::max(largest, norm(g));
+  int compared = 0;
+  for (auto& [name, final] : with_prefix(want, run + ":final:")) {
+    if (gradients.count(name) && norm(gradients.at(name)) <= 1e-9 * largest) continue;
     EXPECT_LE(distance(session.parameter(name), final), 2e-3) << name;
+    compared++;
+  }
+  EXPECT_GE(compared, 4);
 }
 
 INSTANTIATE_TEST_SUITE_P(Nets, FixtureRuns,
