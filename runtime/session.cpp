@@ -207,7 +207,11 @@ Overflow Session::find_overflow(const std::vector<Arrays>& window, const std::ve
     if (at < 0) continue;
     check(at < static_cast<int64_t>(b.compiled->points.size()), "trace_overflow: position ", at);
     const passes::TracePoint& point = b.compiled->points[static_cast<size_t>(at)];
-    return {join(point.origin), point.what, std::string(ir::name(point.phase))};
+    std::string phase(ir::name(point.phase));
+    for (const char* leaf : {"input", "state"})
+      if (point.what.starts_with(concat(leaf, " ")))
+        return {without(concat(leaf, " "), point.what), leaf, phase};
+    return {join(point.origin), point.what, phase};
   }
   // Finite in every micro-batch, so it is their sum that is not.
   return {{}, {}, "backward"};

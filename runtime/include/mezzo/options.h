@@ -26,8 +26,8 @@ struct Loss {
   // The name under which labels or targets are fed. Must not be that of a graph input.
   std::string labels = "labels";
 
-  // Scores (N, C, ...) of the first output against class ids (N, ...) fed under `labels`; scores (..., C) when
-  // only that shape fits.
+  // Scores (N, C, ...) of the first output against class ids (N, ...) fed under `labels`; scores (..., C)
+  // when only that shape fits.
   static Loss cross_entropy() { return {Kind::cross_entropy}; }
   // The first output against targets of its shape, fed under `labels`.
   static Loss mse() { return {Kind::mse}; }
