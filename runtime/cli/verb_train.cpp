@@ -5,6 +5,7 @@
 #include <memory>
 #include <nlohmann/json.hpp>
 
+#include "runtime/atomic_file.h"
 #include "runtime/cli/interrupt.h"
 #include "runtime/cli/terminal.h"
 #include "runtime/cli/verbs.h"
@@ -51,7 +52,8 @@ std::string status_line(const StepResult& r, const runtime::Session& session, in
 
 // One line per epoch, so that a log file of a run without a terminal tells how it went.
 void report_epoch(int64_t epoch, int64_t step, double loss, const Evaluation* e) {
-  std::string text = concat("epoch ", epoch, "  step ", step, "  loss ", number_text(loss, 5));
+  std::string text =
+      concat("epoch ", epoch, "  step ", step, "  loss ", std::isnan(loss) ? "-" : number_text(loss, 5));
   if (e) text += concat("  eval_loss ", number_text(e->loss, 5));
   if (e && !std::isnan(e->top1)) text += concat("  eval_top1 ", number_text(e->top1, 4));
   note(text);
@@ -61,7 +63,7 @@ void describe_overflow(const StepResult& r) {
   const Overflow& o = *r.overflow;
   warn(concat("step ", r.step, " skipped: gradients are not finite at scale ", number_text(r.scale, 7),
               "; first in ", o.phase, " at ",
-              o.node.empty() ? "an accumulated sum" : concat(o.op, " '", o.node, "'")));
+              o.op.empty() ? "an accumulated sum" : concat(o.op, " '", o.node, "'")));
 }
 
 class Training {
@@ -107,7 +109,7 @@ class Training {
         final_ = e;
       }
       progress.clear();
-      report_epoch(epoch, r.step, epoch_loss / static_cast<double>(std::max<int64_t>(1, epoch_steps)),
+      report_epoch(epoch, r.step, epoch_steps ? epoch_loss / static_cast<double>(epoch_steps) : NAN,
                    e ? &*e : nullptr);
       epoch_loss = 0;
       epoch_steps = 0;
@@ -160,6 +162,8 @@ int train(const Flags& flags) {
   if ((flags.epochs > 0) == (flags.steps > 0))
     throw Error(ErrorCode::usage, "give either --epochs or --steps", {}, "e.g. --epochs 10");
   auto model = std::make_shared<runtime::LoadedModel>(flags.model);
+  runtime::AtomicFile probe(
+      flags.out);  // a path that cannot be written shall fail now, not after the training
   Training training(flags, model);
   bool finished = false;
   try {

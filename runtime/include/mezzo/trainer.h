@@ -12,8 +12,11 @@ namespace mezzo {
 
 // The first value that was not finite in a skipped step, in order of execution.
 struct Overflow {
-  std::string node;  // ONNX node or initializer name (several, separated by ", ", when it stems from several)
-  std::string op;    // what computed it, or "input NAME", "state NAME"
+  // The ONNX node (several, separated by ", ", when the value stems from several), graph input or
+  // initializer.
+  std::string node;
+  // What computed it; "input" or "state" (a weight) for what was not computed; "" when unknown.
+  std::string op;
   std::string phase;  // "forward", "backward" or "update"
 };
 
