@@ -17,17 +17,27 @@ bool is_scalar(const Value& v) { return v.type().count() == 1; }
 
 void Groups::merge_siblings() {
   merge_scalars();
+  // Who reads a value, or the same movement of one, at the coordinates of its own loops.
+  std::vector<std::set<int>> readers = readers_;
+  for (int at = 0; at < flow_.size(); at++)
+    if (flow_.is_fusible(at) && flow_.role(at) != Role::movement)
+      for (const Value& v : flow_.node(at).inputs()) {
+        int from = flow_.position(flow_.source(v).node);
+        if (flow_.role(from) == Role::movement) readers[static_cast<size_t>(from)].insert(group_of(at));
+      }
   for (int at = 0; at < flow_.size(); at++) {
     const AxisList& list = flow_.list(at);
     if (flow_.axes().count(list) < 2) continue;
-    std::vector<int> readers(readers_[static_cast<size_t>(at)].begin(),
-                             readers_[static_cast<size_t>(at)].end());
-    for (size_t i = 0; i < readers.size(); i++)
-      for (size_t j = i + 1; j < readers.size(); j++) {
-        const Group &a = group(readers[i]), &b = group(readers[j]);
+    // Movement that is stored may be stored by whoever reads through it.
+    if (flow_.is_unit(at) && flow_.role(at) == Role::movement)
+      readers[static_cast<size_t>(at)].insert(group_of(at));
+    std::vector<int> those(readers[static_cast<size_t>(at)].begin(), readers[static_cast<size_t>(at)].end());
+    for (size_t i = 0; i < those.size(); i++)
+      for (size_t j = i + 1; j < those.size(); j++) {
+        const Group &a = group(those[i]), &b = group(those[j]);
         if (!a.alive || !b.alive || a.segments.empty() || b.segments.empty() || a.phase != b.phase) continue;
         if (a.segments[0].nest.domain != list || b.segments[0].nest.domain != list) continue;
-        try_merge(readers[i], readers[j]);
+        try_merge(those[i], those[j]);
       }
   }
 }

@@ -26,7 +26,8 @@ std::vector<Place> places(const ir::Graph& graph) {
   std::vector<Place> out;
   std::map<std::pair<int, int>, size_t> at;  // (node id, output) -> position in `out`
   size_t position = 0;
-  auto keep = [&](const ir::Value& v) {
+  auto keep = [&](ir::Value v) {
+    while (v && ir::is_reshape(*v.node)) v = v.node->in(0);  // aliases
     auto found = v ? at.find({v.node->id(), v.index}) : at.end();
     if (found != at.end()) out[found->second].last = position;
   };

@@ -226,6 +226,14 @@ TEST(Fuse, ReshapesThatDoNotSplitAxesAreMovement) {
   fused(g);
 }
 
+TEST(Fuse, ATransposedGradientAndItsColumnSumsAreOneKernel) {
+  Graph g;
+  Value d = g.input("d", f32({2, 3, 4, 5})), w = g.input("w", f32({20, 6}));
+  Value dy = reshape(transpose(d, {0, 2, 1, 3}), {8, 15});
+  g.outputs = {{"dx", dot(dy, reshape(w, {15, 8}))}, {"db", reduce_sum(dy, {0}, false)}};
+  EXPECT_EQ(fused(g), 1);
+}
+
 TEST(Fuse, ConcatAndSliceInTheLoads) {
   Graph g;
   Value a = g.input("a", f32({3, 4})), b = g.input("b", f32({3, 2}));
