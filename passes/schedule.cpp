@@ -19,7 +19,7 @@ namespace {
 // Launches and the storage they make and read, by number.
 class Launches {
  public:
-  explicit Launches(const Graph& graph) : graph_(graph) {
+  explicit Launches(const Graph& graph) {
     std::vector<int> at = positions(graph);
     number_.assign(at.size(), -1);
     std::set<std::pair<const Node*, int>> in_place;
@@ -117,7 +117,6 @@ class Launches {
         if (v && root_of(v).node == &state && !behind.count(n)) add_edge(n, writer);
   }
 
-  const Graph& graph_;
   std::vector<const Node*> nodes_;
   std::vector<int> number_;              // node id -> launch
   std::vector<int> first_;               // launch -> storage of its output 0
