@@ -111,6 +111,7 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
     write_atomically(effective.dump_dir + "/memory.txt", memory_text(graphs.step));
   }
   out.program = make_program(std::move(graphs.step), effective);
+  if (effective.device != Device::reference) out.memory.arena = out.program->arena_bytes();  // with scratch
   if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective);
   out.parameters = std::move(step.parameters);
   out.report = std::move(step.report);

@@ -10,7 +10,8 @@ namespace mezzo::runtime {
 // What a planned graph needs: the arena's size, the values that are live at the peak, and what lies outside
 // the arena. All sizes in bytes.
 struct MemorySummary {
-  int64_t arena = 0, max_live = 0, parameters = 0, other_state = 0, inputs = 0, constants = 0;
+  int64_t arena = 0;  // the plan's; once compiled, with the scratch of libraries and reductions
+  int64_t max_live = 0, parameters = 0, other_state = 0, inputs = 0, constants = 0;
   int64_t total() const { return arena + parameters + other_state + inputs + constants; }
 };
 MemorySummary summarize_memory(const ir::Graph& planned);

@@ -31,7 +31,8 @@ std::string describe(const Overflow& o) {
                 " pass");
 }
 
-// The outputs of a run without its counts of bad indices; throws where one is not 0 (the run then changed no state).
+// The outputs of a run without its counts of bad indices; throws where one is not 0 (the run then changed no
+// state).
 Arrays checked(Arrays outputs) {
   const std::string prefix = passes::kFaultPrefix;
   for (auto at = outputs.lower_bound(prefix); at != outputs.end() && at->first.starts_with(prefix);) {
@@ -45,6 +46,23 @@ Arrays checked(Arrays outputs) {
     at = outputs.erase(at);
   }
   return outputs;
+}
+
+// Takes the counts of bad indices out of `outputs`; Error(bad_input) for the first that is not 0. No state
+// has changed then.
+void check_faults(Arrays& outputs) {
+  for (auto it = outputs.begin(); it != outputs.end();) {
+    if (!it->first.starts_with(passes::kFaultPrefix)) {
+      ++it;
+      continue;
+    }
+    if (int64_t count = it->second.get_int(0))
+      throw Error(ErrorCode::bad_input,
+                  concat(count, count == 1 ? " index is" : " indices are", " out of range"),
+                  without(passes::kFaultPrefix, it->first),
+                  "compare the largest id in the data with the size of the table it selects from");
+    it = outputs.erase(it);
+  }
 }
 
 // What f32 consumers expect: floats of any width as f32, the rest as it is.
@@ -228,6 +246,7 @@ EvalOutcome Session::evaluate(const Arrays& feeds) {
   Bound b = bind(feeds, labels ? Purpose::evaluate : Purpose::infer, "");
   EvalOutcome out;
   Arrays outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
+  check_faults(outputs);
   out.loss = number(outputs, passes::kLoss);
   outputs.erase(passes::kLoss);
   for (auto& [name, tensor] : outputs) out.outputs.emplace(without(kOutputPrefix, name), std::move(tensor));
@@ -249,6 +268,7 @@ GradientOutcome Session::gradients(const Arrays& feeds) {
     out.scale = number(outputs, passes::kScaleUsed);
   } while (!out.finite && states_.has(passes::kScale) && states_.at(passes::kScale).get(0) < out.scale);
   states_ = std::move(saved);
+  check_faults(outputs);
   out.loss = number(outputs, passes::kLoss);
   for (auto& [name, tensor] : outputs) {
     if (name.starts_with(kOutputPrefix))
@@ -274,8 +294,7 @@ Arrays infer(const LoadedModel& model, const Arrays& feeds, const CompileOptions
   Arena arena;
   Arrays outputs;
   const Arrays found = checked(compiled.program->run(bind_feeds(*compiled.program, feeds), states, arena));
-  for (auto& [name, tensor] : found)
-    outputs.emplace(without(kOutputPrefix, name), tensor);
+  for (auto& [name, tensor] : found) outputs.emplace(without(kOutputPrefix, name), tensor);
   return outputs;
 }
 
