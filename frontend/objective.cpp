@@ -49,7 +49,8 @@ Value cross_entropy(ir::Graph& graph, const ir::Output& output, const ObjectiveO
     for (int64_t a = 1; a + 1 < scores.rank(); a++) perm.push_back(a);
     scores = ir::transpose(scores, perm);
   }
-  return ir::apply("SoftmaxCrossEntropyLoss", {scores, ids});
+  // torch.nn.CrossEntropyLoss's default; ONNX has none.
+  return ir::apply("SoftmaxCrossEntropyLoss", {scores, ids}, {{"ignore_index", int64_t{-100}}});
 }
 
 }  // namespace

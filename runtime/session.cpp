@@ -48,23 +48,6 @@ Arrays checked(Arrays outputs) {
   return outputs;
 }
 
-// Takes the counts of bad indices out of `outputs`; Error(bad_input) for the first that is not 0. No state
-// has changed then.
-void check_faults(Arrays& outputs) {
-  for (auto it = outputs.begin(); it != outputs.end();) {
-    if (!it->first.starts_with(passes::kFaultPrefix)) {
-      ++it;
-      continue;
-    }
-    if (int64_t count = it->second.get_int(0))
-      throw Error(ErrorCode::bad_input,
-                  concat(count, count == 1 ? " index is" : " indices are", " out of range"),
-                  without(passes::kFaultPrefix, it->first),
-                  "compare the largest id in the data with the size of the table it selects from");
-    it = outputs.erase(it);
-  }
-}
-
 // What f32 consumers expect: floats of any width as f32, the rest as it is.
 ir::Tensor as_f32(ir::Tensor t) { return ir::is_float(t.dtype()) ? t.cast(ir::DType::f32) : t; }
 
@@ -246,7 +229,6 @@ EvalOutcome Session::evaluate(const Arrays& feeds) {
   Bound b = bind(feeds, labels ? Purpose::evaluate : Purpose::infer, "");
   EvalOutcome out;
   Arrays outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
-  check_faults(outputs);
   out.loss = number(outputs, passes::kLoss);
   outputs.erase(passes::kLoss);
   for (auto& [name, tensor] : outputs) out.outputs.emplace(without(kOutputPrefix, name), std::move(tensor));
@@ -268,7 +250,6 @@ GradientOutcome Session::gradients(const Arrays& feeds) {
     out.scale = number(outputs, passes::kScaleUsed);
   } while (!out.finite && states_.has(passes::kScale) && states_.at(passes::kScale).get(0) < out.scale);
   states_ = std::move(saved);
-  check_faults(outputs);
   out.loss = number(outputs, passes::kLoss);
   for (auto& [name, tensor] : outputs) {
     if (name.starts_with(kOutputPrefix))
