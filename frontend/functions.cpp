@@ -66,9 +66,23 @@ FunctionLibrary::FunctionLibrary(const ModelFile& model) {
 
 FunctionLibrary::~FunctionLibrary() = default;
 
-const FunctionLibrary::Function* FunctionLibrary::find(const FlatNode& node) const {
-  auto it = functions_.find(key_of(node.domain, node.node->op_type(), node.node->overload()));
+FunctionLibrary::Function* FunctionLibrary::find(std::string_view domain, const onnx::NodeProto& node) {
+  if (functions_.empty()) return nullptr;
+  auto it = functions_.find(key_of(domain, node.op_type(), node.overload()));
   return it == functions_.end() ? nullptr : &it->second;
+}
+
+// Recursion ends at kMaxFunctionDepth; a function on a cycle counts as one node here and is refused by
+// expand().
+int64_t FunctionLibrary::size_of(std::string_view domain, const onnx::NodeProto& node, int depth) {
+  Function* function = find(domain, node);
+  if (!function || depth > kMaxFunctionDepth) return 1;
+  if (function->size >= 0) return function->size;
+  function->size = 1;
+  int64_t size = 0;
+  for (const auto& inner : function->proto->node())
+    size = std::min(size + size_of(canonical_domain(inner.domain()), inner, depth + 1), kMaxNodes + 1);
+  return function->size = size;
 }
 
 std::vector<FlatNode> list_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes,
@@ -82,6 +96,11 @@ std::vector<FlatNode> list_nodes(const google::protobuf::RepeatedPtrField<onnx::
 }
 
 std::vector<FlatNode> FunctionLibrary::flatten(const std::vector<FlatNode>& nodes) {
+  for (const FlatNode& node : nodes) {
+    nodes_ += size_of(node.domain, *node.node, 0);
+    require(nodes_ <= kMaxNodes, "the model has more than ", kMaxNodes,
+            " nodes once its functions are inlined");
+  }
   std::vector<FlatNode> flat;
   std::vector<const Function*> active;
   for (const FlatNode& node : nodes) expand(node, active, flat);
@@ -95,10 +114,8 @@ std::vector<FlatNode> FunctionLibrary::flatten(const std::vector<FlatNode>& node
 // Recursion is bounded by kMaxFunctionDepth.
 void FunctionLibrary::expand(const FlatNode& call, std::vector<const Function*>& active,
                              std::vector<FlatNode>& out) {
-  const Function* function = find(call);
+  const Function* function = find(call.domain, *call.node);
   if (!function) {
-    require(++nodes_ <= kMaxNodes, "the model has more than ", kMaxNodes,
-            " nodes once its functions are inlined");
     out.push_back(call);
     return;
   }

@@ -38,9 +38,12 @@ class FunctionLibrary {
   struct Function {
     const onnx::FunctionProto* proto;
     Opsets opsets;
+    int64_t size = -1;  // nodes once inlined, at most kMaxNodes + 1; -1: not counted yet
   };
+  // Nodes that one node stands for. Counted before anything is inlined: calls can double at every level.
+  int64_t size_of(std::string_view domain, const onnx::NodeProto& node, int depth);
   void expand(const FlatNode& call, std::vector<const Function*>& active, std::vector<FlatNode>& out);
-  const Function* find(const FlatNode& node) const;
+  Function* find(std::string_view domain, const onnx::NodeProto& node);
   std::map<std::string, Function> functions_;  // by domain, name, overload
   int64_t instances_ = 0, nodes_ = 0;
 };
