@@ -2,6 +2,8 @@
 #ifdef MEZZO_CPU_JIT
 #include <llvm/IR/Intrinsics.h>
 
+#include <array>
+
 #include "codegen/cpu/emit_llvm.h"
 
 namespace mezzo::codegen::cpu {
@@ -18,12 +20,13 @@ Reg LlvmEmitter::constant(DType type, ir::Number value) {
 }
 
 Reg LlvmEmitter::apply(Code code, DType type, DType operand, std::span<const Reg> operands) {
-  llvm::SmallVector<Value*, 3> x;
+  std::array<Value*, 3> all{};  // at most three operands
   bool vector = false;
-  for (Reg r : operands) {
-    x.push_back(at(r));
-    vector |= is_vector(x.back());
+  for (size_t i = 0; i < operands.size(); i++) {
+    all[i] = at(operands[i]);
+    vector |= is_vector(all[i]);
   }
+  const llvm::MutableArrayRef<Value*> x(all.data(), operands.size());
   // A scalar condition chooses between whole vectors.
   if (code == Code::select) {
     if (vector) x[1] = splat(x[1]), x[2] = splat(x[2]);
