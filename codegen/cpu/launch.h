@@ -30,9 +30,9 @@ std::unique_ptr<Launch> copy(const ir::Type& type, std::string name);
 struct Threads {
   int count = 1;
   bool worth(int64_t work) const { return count > 1 && work >= kParallelWork; }
-  // Waking two threads costs about 2 us, the time one of them handles some 30,000 elements of a simple
+  // Waking a thread costs 2 us at best and a slice of the scheduler on a busy machine: worth it from some 20 us of work on.
   // kernel.
-  static constexpr int64_t kParallelWork = 40000;
+  static constexpr int64_t kParallelWork = 150000;
 };
 
 }  // namespace mezzo::codegen::cpu
