@@ -49,6 +49,12 @@ struct Nest {
   std::vector<Axis> axes;  // outermost first; no extent of 1
   int vector = -1;         // position of the axis whose neighbours go into the lanes of a vector; -1 = none
   int64_t operations = 0;  // machine operations per element, roughly
+  // A dim that is only ever taken apart (i/6, i%6) has several loop coordinates, so that nothing is divided.
+  ir::Exprs at;             // the domain's coordinates, made of loop coordinates
+  std::vector<size_t> dim;  // by loop coordinate: the dim of the domain it belongs to
+
+  // Coordinates of a value aligned with the domain.
+  ir::Exprs at_dims(const ir::Dims& dims) const;
 };
 
 // Plans loops over the domain for vectors of `lanes`. `roots` are the values computed in them, `written` the

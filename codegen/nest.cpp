@@ -57,19 +57,99 @@ double cost(const Recorder& r, int coordinate, int lanes) {
   return total;
 }
 
+// Loop coordinates for a domain.
+struct Coordinates {
+  ir::Dims extents;
+  std::vector<size_t> dim;
+  ir::Exprs at;
+};
+
+// If `e` is a coordinate divided by some number, both.
+std::optional<std::pair<int64_t, int64_t>> divided(const Expr& e) {
+  if (e.constant() != 0 || e.terms().size() != 1 || e.terms()[0].coefficient != 1) return std::nullopt;
+  const Expr::Atom& a = e.terms()[0].atom;
+  if (a.kind == Expr::AtomKind::coordinate) return std::pair(a.number, int64_t{1});
+  if (a.kind == Expr::AtomKind::remainder) return std::nullopt;
+  auto inner = divided(*a.of);
+  if (inner) inner->second *= a.number;
+  return inner;
+}
+
+// Adds the places where `e` cuts single coordinates: i/6 and i%6 cut i at 6, (i/6)%14 at 6 and 84.
+void find_cuts(const Expr& e, std::vector<std::vector<int64_t>>& cuts) {
+  for (const Expr::Term& t : e.terms()) {
+    if (t.atom.kind == Expr::AtomKind::coordinate) continue;
+    find_cuts(*t.atom.of, cuts);
+    auto of = divided(*t.atom.of);
+    if (!of) continue;
+    auto& c = cuts[static_cast<size_t>(of->first)];
+    c.push_back(of->second * t.atom.number);
+    if (of->second > 1) c.push_back(of->second);
+  }
+}
+
+// Splits dims at their cuts, where these divide each other.
+Coordinates split(const ir::Dims& domain, std::vector<std::vector<int64_t>> cuts) {
+  Coordinates c;
+  for (size_t k = 0; k < domain.size(); k++) {
+    std::sort(cuts[k].begin(), cuts[k].end());
+    ir::Dims parts;  // innermost first
+    int64_t below = 1;
+    for (int64_t cut : cuts[k]) {
+      if (cut <= below || cut >= domain[k] || cut % below != 0 || domain[k] % cut != 0) continue;
+      parts.push_back(cut / below);
+      below = cut;
+    }
+    parts.push_back(domain[k] / below);
+    Expr at;
+    int64_t step = domain[k];
+    for (size_t i = parts.size(); i-- > 0;) {
+      step = parts[i] > 0 ? step / parts[i] : 1;
+      at = at + Expr::coordinate(static_cast<int>(c.extents.size()), parts[i]) * step;
+      c.extents.push_back(parts[i]);
+      c.dim.push_back(k);
+    }
+    c.at.push_back(at);
+  }
+  return c;
+}
+
 }  // namespace
+
+ir::Exprs Nest::at_dims(const ir::Dims& dims) const {
+  ir::Exprs out;
+  for (size_t k = 0; k < dims.size(); k++) out.push_back(dims[k] == 1 ? Expr(0) : at[k]);
+  return out;
+}
 
 Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<bool>& folded,
                const ir::Values& roots, const std::vector<ir::Dims>& written, const ir::Values& known,
                int lanes) {
+  Nest nest;
   Recorder recorder;
-  Walk walk(recorder, body);
-  std::vector<int> numbers;
-  for (size_t k = 0; k < domain.size(); k++) numbers.push_back(static_cast<int>(k));
-  walk.open(numbers);
-  for (const ir::Value& v : known) walk.define(v, recorder.constant(v.dtype(), {}));
-  for (const ir::Value& v : roots) walk.value(v, coordinates(v.dims()));
-  for (const ir::Dims& dims : written) recorder.memory.push_back(ir::linearize(coordinates(dims), dims));
+  auto record = [&](const Coordinates& c) {
+    nest.at = c.at;
+    nest.dim = c.dim;
+    recorder = {};
+    Walk walk(recorder, body);
+    std::vector<int> numbers;
+    for (size_t k = 0; k < c.extents.size(); k++) numbers.push_back(static_cast<int>(k));
+    walk.open(numbers);
+    for (const ir::Value& v : known) walk.define(v, recorder.constant(v.dtype(), {}));
+    for (const ir::Value& v : roots) walk.value(v, nest.at_dims(v.dims()));
+    for (const ir::Dims& dims : written) recorder.memory.push_back(ir::linearize(nest.at_dims(dims), dims));
+  };
+  std::vector<std::vector<int64_t>> cuts(domain.size());
+  Coordinates c = split(domain, cuts);
+  record(c);
+  for (const Expr& e : recorder.memory) find_cuts(e, cuts);
+  for (const Expr& e : recorder.computed) find_cuts(e, cuts);
+  Coordinates finer = split(domain, cuts);
+  if (finer.extents.size() > c.extents.size()) {
+    c = std::move(finer);
+    record(c);
+  }
+  auto is_folded = [&](size_t coordinate) { return folded[c.dim[coordinate]]; };
 
   // Merge a dim into the one behind it where all expressions step through both as through one.
   auto mergeable = [&](size_t outer, int64_t inner_extent, size_t inner) {
@@ -77,18 +157,17 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
       auto a = e.stride(static_cast<int>(outer)), b = e.stride(static_cast<int>(inner));
       return a && b && *a == *b * inner_extent;
     };
-    return folded[outer] == folded[inner] &&
+    return is_folded(outer) == is_folded(inner) &&
            std::all_of(recorder.memory.begin(), recorder.memory.end(), alike) &&
            std::all_of(recorder.computed.begin(), recorder.computed.end(), alike);
   };
-  Nest nest;
   nest.operations = recorder.operations + static_cast<int64_t>(recorder.memory.size());
-  for (size_t k = domain.size(); k-- > 0;) {
-    if (domain[k] == 1) continue;
+  for (size_t k = c.extents.size(); k-- > 0;) {
+    if (c.extents[k] == 1) continue;
     if (!nest.axes.empty() && mergeable(k, nest.axes[0].extent, static_cast<size_t>(nest.axes[0].coordinate)))
-      nest.axes[0].extent *= domain[k];
+      nest.axes[0].extent *= c.extents[k];
     else
-      nest.axes.insert(nest.axes.begin(), {static_cast<int>(k), domain[k], folded[k]});
+      nest.axes.insert(nest.axes.begin(), {static_cast<int>(k), c.extents[k], is_folded(k)});
   }
 
   double best = 0;
@@ -98,12 +177,12 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
   for (size_t i = 0; i < nest.axes.size(); i++) {
     const Axis& a = nest.axes[i];
     int64_t vectors = (a.extent + lanes - 1) / lanes;
-    double c =
+    double per_element =
         cost(recorder, a.coordinate, lanes) * static_cast<double>(vectors) / static_cast<double>(a.extent);
     // Adding up the lanes at the end of every row.
-    if (a.folded) c += 12.0 * static_cast<double>(known.size() + 1) / static_cast<double>(row);
-    if (nest.vector < 0 || c <= best) {
-      best = c;
+    if (a.folded) per_element += 12.0 * static_cast<double>(known.size() + 1) / static_cast<double>(row);
+    if (nest.vector < 0 || per_element <= best) {
+      best = per_element;
       nest.vector = static_cast<int>(i);
     }
   }

@@ -8,17 +8,15 @@ using ir::Expr;
 using ir::Exprs;
 using ir::Value;
 
-// Coordinates beside those of the domain.
+// Coordinates beside those of the domain, numbered behind any of them.
+constexpr int kFirstExtra = 256;
 enum Extra : int { kBegin, kEnd, kTask, kItem, kBase, kPart };
 
 class SegmentEmitter {
  public:
   SegmentEmitter(const SegmentPlan& plan, LoopEmitter& emitter)
-      : p_(plan),
-        s_(plan.segment),
-        e_(emitter),
-        walk_(emitter, *plan.body),
-        rank_(static_cast<int>(s_.domain.size())) {
+      : p_(plan), s_(plan.segment), e_(emitter), walk_(emitter, *plan.body), nest_(&plan.nest) {
+    check(nest_->dim.size() < kFirstExtra, "a kernel with ", nest_->dim.size(), " loops");
     auto inputs = plan.inputs();
     for (size_t i = 0; i < inputs.size(); i++) walk_.set_buffer(*inputs[i], static_cast<int>(i));
     results_ = static_cast<int>(inputs.size());
@@ -67,7 +65,7 @@ class SegmentEmitter {
   }
 
  private:
-  int extra(Extra which) const { return rank_ + which; }
+  static int extra(Extra which) { return kFirstExtra + which; }
 
   void open_loop(int coordinate, const Bounds& bounds, int64_t step, std::vector<int> varying) {
     e_.open_loop(coordinate, bounds, step);
@@ -90,7 +88,7 @@ class SegmentEmitter {
 
   // Dims that are no loop of their own: merged into the one behind, which counts for both.
   void bind_merged(const Nest& nest) {
-    for (int k = 0; k < rank_; k++) {
+    for (int k = 0; k < static_cast<int>(nest.dim.size()); k++) {
       bool loop = false;
       for (const Axis& a : nest.axes) loop |= a.coordinate == k;
       if (!loop) e_.set(k, 0);
@@ -166,7 +164,7 @@ class SegmentEmitter {
     return e_.apply(combining(f.how, t), t, t, operands);
   }
   Reg start(const FoldedValue& f) { return e_.constant(f.result.dtype(), identity(f.how, f.result.dtype())); }
-  Reg value(Value v) { return walk_.value(v, coordinates(v.dims())); }
+  Reg value(Value v) { return walk_.value(v, nest_->at_dims(v.dims())); }
 
   void row() {
     bool vector = p_.nest.vector >= 0;
@@ -185,8 +183,7 @@ class SegmentEmitter {
       }
       for (size_t k = 0; k < p_.kept.size(); k++)
         if (p_.kept[k].pass == pass)
-          walk_.define_stored(p_.kept[k].value, coordinates(s_.domain), kept_, kept_offset(k),
-                              p_.kept_bytes());
+          walk_.define_stored(p_.kept[k].value, nest_->at, kept_, kept_offset(k), p_.kept_bytes());
     }
     for (size_t k = 0; k < s_.free.size(); k++)
       if (s_.free[k].per_row) add_free(k, vector && !p_.vector_in_row());
@@ -220,7 +217,7 @@ class SegmentEmitter {
           values.emplace_back(k, value(s_.results[k].value));
     for (auto [k, reg] : values) {
       Value v = s_.results[k].value;
-      e_.store(results_ + static_cast<int>(k), v.dtype(), ir::linearize(coordinates(v.dims()), v.dims()),
+      e_.store(results_ + static_cast<int>(k), v.dtype(), ir::linearize(nest_->at_dims(v.dims()), v.dims()),
                reg);
     }
   }
@@ -252,11 +249,12 @@ class SegmentEmitter {
   };
 
   bool vector_is_folded(const FoldedValue& f) const {
-    return p_.nest.vector >= 0 && f.result.dims()[static_cast<size_t>(p_.vector().coordinate)] == 1;
+    return p_.nest.vector >= 0 &&
+           f.result.dims()[nest_->dim[static_cast<size_t>(p_.vector().coordinate)]] == 1;
   }
   Expr partial_offset(const FoldedValue& f) {
     Expr task = Expr::coordinate(extra(kTask), p_.tasks);
-    return task * f.result.type().count() + ir::linearize(coordinates(f.result.dims()), f.result.dims());
+    return task * f.result.type().count() + ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
   }
   int partial(size_t k) const { return partials_ + static_cast<int>(k); }
   // Partial results are kept in the type that computes.
@@ -314,6 +312,7 @@ class SegmentEmitter {
         roots.push_back(s_.results[k].value);
       }
     Nest nest = plan_nest(*p_.body, dims, std::vector<bool>(dims.size()), roots, {dims}, known, p_.lanes);
+    nest_ = &nest;
     open_block({});
     bind_merged(nest);
     int open = 0;
@@ -330,7 +329,7 @@ class SegmentEmitter {
       for (size_t i = 0; i < outputs.size(); i++) {
         Value v = s_.results[outputs[i]].value;
         e_.store(results_ + static_cast<int>(outputs[i]), v.dtype(),
-                 ir::linearize(coordinates(v.dims()), v.dims()), values[i]);
+                 ir::linearize(nest_->at_dims(v.dims()), v.dims()), values[i]);
       }
     };
     if (nest.vector >= 0) {
@@ -349,7 +348,7 @@ class SegmentEmitter {
     int sum = e_.variable(f.result.dtype(), start(f), vector);
     open_loop(extra(kPart), {0, p_.tasks}, 1, {extra(kPart)});
     Expr at = Expr::coordinate(extra(kPart), p_.tasks) * f.result.type().count() +
-              ir::linearize(coordinates(f.result.dims()), f.result.dims());
+              ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
     Reg part = e_.load(partial(k), partial_type(f), at, p_.partial_count(k), {});
     e_.set_variable(sum, combined(f, e_.get(sum), part));
     close();
@@ -360,7 +359,7 @@ class SegmentEmitter {
   const Segment& s_;
   LoopEmitter& e_;
   Walk walk_;
-  int rank_;
+  const Nest* nest_;                           // whose loops are being written
   int results_ = 0, partials_ = 0, kept_ = 0;  // first buffers of each kind
   std::vector<Free> free_;
 };

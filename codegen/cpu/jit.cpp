@@ -30,7 +30,7 @@ namespace {
 namespace orc = llvm::orc;
 
 // Part of every cache key: to be raised when the generated code changes for equal kernel texts.
-constexpr int kGeneratorVersion = 1;
+constexpr int kGeneratorVersion = 2;
 
 template <class T>
 T unwrap(llvm::Expected<T> value, const char* what) {

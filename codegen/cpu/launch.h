@@ -30,8 +30,8 @@ std::unique_ptr<Launch> copy(const ir::Type& type, std::string name);
 struct Threads {
   int count = 1;
   bool worth(int64_t work) const { return count > 1 && work >= kParallelWork; }
-  // Waking a thread costs 2 us at best and a slice of the scheduler on a busy machine: worth it from some 20 us of work on.
-  // kernel.
+  // Waking a thread costs 2 us at best and a slice of the scheduler on a busy one: worth it from 20 us of
+  // work on.
   static constexpr int64_t kParallelWork = 150000;
 };
 
