@@ -82,13 +82,14 @@ Node* Graph::add(const OpDef& op, Values inputs, Attrs attrs, std::unique_ptr<Gr
     check(spec->value.index() == value.index(), op.name, ": attribute '", key, "' has another type");
   }
   for (const AttrSpec& spec : op.attrs)
-    require(spec.presence != AttrSpec::required || node->has_attr(spec.name), where(*this, op), ": attribute '",
-            spec.name, "' is missing");
+    if (spec.presence == AttrSpec::required && !node->has_attr(spec.name))
+      require(false, where(*this, op), ": attribute '", spec.name, "' is missing");
   int given = static_cast<int>(node->inputs_.size());
-  require(given >= op.min_inputs && given <= op.max_inputs, where(*this, op), ": ", given, " inputs, expected ",
-          op.min_inputs, op.max_inputs == op.min_inputs ? "" : concat(" to ", op.max_inputs));
+  if (given < op.min_inputs || given > op.max_inputs)
+    require(false, where(*this, op), ": ", given, " inputs, expected ", op.min_inputs,
+            op.max_inputs == op.min_inputs ? "" : concat(" to ", op.max_inputs));
   for (int i = 0; i < op.min_inputs; i++)
-    require(node->has(static_cast<size_t>(i)), where(*this, op), ": input ", i, " is required");
+    if (!node->has(static_cast<size_t>(i))) require(false, where(*this, op), ": input ", i, " is required");
   try {
     node->types_ = op.infer(*node);
   } catch (const Error& e) {

@@ -117,10 +117,10 @@ class Printer {
       }
     }
     for (const Output& o : graph.outputs)
-      out_ += concat(indent, "  output ", spell_name(o.name), " = ", names.of(o.value), "\n");
+      out_ += indent + "  output " + spell_name(o.name) + " = " + names.of(o.value) + "\n";
     for (const Update& u : graph.updates)
-      out_ += concat(indent, "  update ", names.of({u.state, 0}), " = ", names.of(u.value),
-                     u.unconditional ? " unconditional" : "", "\n");
+      out_ += indent + "  update " + names.of({u.state, 0}) + " = " + names.of(u.value) +
+              (u.unconditional ? " unconditional\n" : "\n");
     out_ += indent + "}\n";
   }
 
@@ -128,7 +128,7 @@ class Printer {
     out_ += indent;
     if (is_leaf(node)) out_ += is_input(node) ? "input " : "state ";
     for (int i = 0; i < node.output_count(); i++) out_ += (i ? ", " : "") + names.of(node.out(i));
-    if (!is_leaf(node)) out_ += concat(" = ", node.op().name);
+    if (!is_leaf(node)) (out_ += " = ") += node.op().name;
     if (!is_leaf(node) && !is_constant(node)) print_inputs(node, names);
     print_attrs(node);
     out_ += " : ";
@@ -170,19 +170,19 @@ class Printer {
     if (is_leaf(node) && (spec.name == "name" || spec.name == "dtype" || spec.name == "shape")) return;
     std::string text = spell(node.attr(spec.name), style_);
     if (spec.presence == AttrSpec::defaulted && text == spell(spec.value, style_)) return;
-    out_ += concat(" ", spec.name, "=", text);
+    ((out_ += " ") += spec.name) += "=" + text;
   }
 
   void print_offset(const Node& node, size_t output) {
     if (output >= node.offsets.size()) return;
     int64_t offset = node.offsets[output];
-    out_ += offset == -1 ? "@none" : offset == -2 ? "@state" : concat("@", offset);
+    out_ += offset == -1 ? "@none" : offset == -2 ? "@state" : "@" + std::to_string(offset);
   }
 
   void print_origin(const Node& node) {
     if (node.phase == Phase::forward && node.origin.empty()) return;
     out_ += "  ;";
-    if (node.phase != Phase::forward) out_ += concat(" ", name(node.phase));
+    if (node.phase != Phase::forward) (out_ += " ") += name(node.phase);
     for (size_t i = 0; i < node.origin.size(); i++) out_ += (i ? ", " : " ") + spell_name(node.origin[i]);
   }
 

@@ -55,14 +55,15 @@ std::string to_string(const Dims& dims) {
 
 std::string to_string(const Type& t) { return std::string(name(t.dtype)) + to_string(t.dims); }
 
+// Asked for very often: messages are made only when they are needed.
 int64_t element_count(const Dims& dims) {
   int64_t n = 1;
   bool empty = false;
   for (int64_t d : dims) {
-    require(d >= 0, "negative dimension in shape ", to_string(dims));
+    if (d < 0) require(false, "negative dimension in shape ", to_string(dims));
     empty |= d == 0;
-    require(d <= kMaxElements && n <= kMaxElements / std::max<int64_t>(d, 1), "shape ", to_string(dims),
-            " has more than 2^40 elements");
+    if (d > kMaxElements || n > kMaxElements / std::max<int64_t>(d, 1))
+      require(false, "shape ", to_string(dims), " has more than 2^40 elements");
     n *= std::max<int64_t>(d, 1);
   }
   return empty ? 0 : n;
@@ -83,7 +84,8 @@ Dims broadcast(const Dims& a, const Dims& b) {
   for (size_t i = 0; i < out.size(); i++) {
     int64_t x = i < out.size() - a.size() ? 1 : a[i - (out.size() - a.size())];
     int64_t y = i < out.size() - b.size() ? 1 : b[i - (out.size() - b.size())];
-    require(x == y || x == 1 || y == 1, "shapes ", to_string(a), " and ", to_string(b), " do not broadcast");
+    if (x != y && x != 1 && y != 1)
+      require(false, "shapes ", to_string(a), " and ", to_string(b), " do not broadcast");
     out[i] = x == 1 ? y : x;
   }
   return out;

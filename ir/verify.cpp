@@ -76,8 +76,9 @@ class Verifier {
     expect(types.size() == node.types().size(), node, "has ", node.types().size(), " outputs, expected ",
            types.size());
     for (size_t i = 0; i < types.size(); i++)
-      expect(types[i] == node.types()[i], node, "output ", i, " is ", to_string(node.types()[i]),
-             ", inferred ", to_string(types[i]));
+      if (types[i] != node.types()[i])
+        expect(false, node, "output ", i, " is ", to_string(node.types()[i]), ", inferred ",
+               to_string(types[i]));
   }
 
   void verify_place(const Node& node) const {

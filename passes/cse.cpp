@@ -39,7 +39,8 @@ std::string key_of(const Node& node, Values inputs) {
   };
   if (commutes(node)) std::sort(inputs.begin(), inputs.end(), before);
   std::string key = signature(node);
-  for (const Value& v : inputs) key += v ? concat(" %", v.node->id(), ".", v.index) : " _";
+  for (const Value& v : inputs)
+    key += v ? " %" + std::to_string(v.node->id()) + "." + std::to_string(v.index) : " _";
   return key;
 }
 

@@ -1,6 +1,6 @@
 #include "passes/pipeline.h"
 
-#include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
@@ -53,7 +53,10 @@ struct Job {
 class Runner {
  public:
   Runner(const Options& options, const RunOptions& run) : options_(options), run_(run) {
-    if (run_.dump_dir.empty()) run_.dump_dir = ir::debug().get("dump");
+    if (run_.dump_dir.empty() && !ir::debug().get("dump").empty()) {
+      static std::atomic<int> runs{0};  // a process compiles several graphs: training, evaluation ...
+      run_.dump_dir = (std::filesystem::path(ir::debug().get("dump")) / std::to_string(runs++)).string();
+    }
     if (run_.last.empty()) run_.last = ir::debug().get("stop");
   }
 

@@ -34,7 +34,7 @@ struct RunOptions {
   bool training = true;
   std::string first, last;  // rows to begin and end with; empty: all. MEZZO_DEBUG=stop=PASS sets `last`
   PassObserver observer = {};
-  std::string dump_dir;  // one NN-PASS.ir for every pass that changed something; MEZZO_DEBUG=dump=DIR sets it
+  std::string dump_dir;  // one NN-PASS.ir for every pass that changed something; MEZZO_DEBUG=dump=DIR sets it to DIR/0, DIR/1 ... in turn
   std::string reproducer_dir;  // where an InternalError leaves its .ir; empty: the folder for temporary files
 };
 

@@ -32,8 +32,8 @@ std::vector<Type> infer_reshape(const Node& n) {
             to_string(n.ints("shape")));
     dims[static_cast<size_t>(unknown)] = x.count() / known;
   }
-  require(element_count(dims) == x.count(), to_string(x), " does not reshape to ",
-          to_string(n.ints("shape")));
+  if (element_count(dims) != x.count())
+    require(false, to_string(x), " does not reshape to ", to_string(n.ints("shape")));
   return {{x.dtype, dims}};
 }
 
@@ -61,8 +61,10 @@ const OpDef transpose_op = {
       Ints perm = permutation_of(n), sorted = perm;
       std::sort(sorted.begin(), sorted.end());
       for (size_t i = 0; i < sorted.size(); i++)
-        require(sorted[i] == static_cast<int64_t>(i), "perm ", to_string(perm), " is not a permutation");
-      require(perm.size() == x.dims.size(), "perm ", to_string(perm), " does not fit ", to_string(x));
+        if (sorted[i] != static_cast<int64_t>(i))
+          require(false, "perm ", to_string(perm), " is not a permutation");
+      if (perm.size() != x.dims.size())
+        require(false, "perm ", to_string(perm), " does not fit ", to_string(x));
       Dims dims;
       for (int64_t p : perm) dims.push_back(x.dims[static_cast<size_t>(p)]);
       return {{x.dtype, dims}};
