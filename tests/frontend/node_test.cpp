@@ -7,7 +7,7 @@
 #include <iostream>
 
 #include "ir/eval.h"
-#include "node_case.h"
+#include "tests/nodes/node_case.h"
 
 namespace mezzo::test {
 namespace {

@@ -1,4 +1,4 @@
-#include "node_case.h"
+#include "tests/nodes/node_case.h"
 
 #include <algorithm>
 #include <cmath>
