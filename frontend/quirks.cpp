@@ -118,6 +118,9 @@ void cast_like(Call& c) {
   c.results = Values{ir::cast(c.inputs[0], c.inputs[1].dtype())};
 }
 
+// The IR's operator of this name is another one: it draws from a key.
+void own_random(Call& c) { unsupported(c, "the operator is not implemented"); }
+
 // One row: the op, the opsets [since, until) whose form differs from the newest, and what brings it there.
 struct Quirk {
   std::string_view op;
@@ -149,6 +152,7 @@ constexpr Quirk kQuirks[] = {
     {"Pad", 1, 2, rename_paddings},
     {"Split", 1, kNow, count_outputs},
     {"Pow", 12, kNow, exponent_type},
+    {"RandomUniform", 1, kNow, own_random},
     {"Scatter", 9, kNow, scatter_elements},
     {"Upsample", 7, kNow, upsample},
 };
