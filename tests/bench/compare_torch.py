@@ -115,7 +115,7 @@ def main():
                 ours, theirs, best = [], [[], []], []
                 for _ in range(args.rounds):
                     report = mezzo(args, net, batch, precision, folder)
-                    ours.append((report["ms"]["median"], report["ms"]["min"]))
+                    ours.append((report["ms_median"], report["ms_min"]))
                     for times, step in zip(theirs, eager):
                         times += step.run(args.steps)
                     if compiled:
