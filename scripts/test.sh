@@ -2,5 +2,5 @@
 # test.sh: set-up, build, every test.
 set -euo pipefail
 cd "$(dirname "$0")/.."
-bash scripts/build.sh
+bash scripts/build.sh -DMEZZO_WERROR=ON
 ctest --preset release -j"$(nproc)"
