@@ -1,5 +1,7 @@
 #include "ir/eval.h"
 
+#include <unordered_map>
+
 #include "ir/build.h"
 #include "ir/eval_loops.h"
 #include "ir/op.h"
@@ -32,7 +34,6 @@ Graph expansion_of(const Node& node) {
   Graph g;
   Scope scope(g, node);
   Values inputs;
-  bool widen = node.op().precision != Precision::low && node.op().precision != Precision::pass;
   for (size_t i = 0; i < node.input_count(); i++) {
     Value v = node.in(i);
     if (!v) {
@@ -41,28 +42,25 @@ Graph expansion_of(const Node& node) {
     }
     TensorPtr known = constant_of(v);
     bool small = known && known->count() <= kInlineConstant;
-    Value in = small ? g.constant(*known) : g.input(std::to_string(i), v.type());
-    inputs.push_back(widen && is_low(v.dtype()) ? cast(in, DType::f32) : in);
+    inputs.push_back(small ? g.constant(*known) : g.input(std::to_string(i), v.type()));
   }
-  Values results = node.op().expand(g, node, inputs);
-  check(results.size() == static_cast<size_t>(node.output_count()), node.op().name, ": its expansion gives ",
-        results.size(), " values instead of ", node.output_count());
+  Values results = expand_node(g, node, std::move(inputs));
   for (size_t k = 0; k < results.size(); k++) {
     const Type& type = node.type(static_cast<int>(k));
     check(results[k].dims() == type.dims, node.op().name, ": its expansion gives ",
           to_string(results[k].type()), " instead of ", to_string(type));
-    g.outputs.push_back({std::to_string(k), cast(results[k], type.dtype)});
+    g.outputs.push_back({std::to_string(k), results[k]});
   }
   return g;
 }
 
-std::vector<Held> execute(const Graph& graph, const Feed& feed, EvalMode mode, bool keep_all);
+std::vector<Held> execute(const Graph& graph, const Feed& feed, EvalMode mode);
 
 // The outputs of a graph whose Input leaves, told apart by `number`, are the given tensors.
 Held execute_outputs(const Graph& graph, const Held& in, const std::function<size_t(const Node&)>& number,
                      EvalMode mode) {
   std::vector<Held> values = execute(
-      graph, [&](const Node& leaf) { return in.at(number(leaf)); }, mode, false);
+      graph, [&](const Node& leaf) { return in.at(number(leaf)); }, mode);
   std::unordered_map<const Node*, size_t> position;
   for (size_t i = 0; i < graph.size(); i++) position[graph.nodes()[i].get()] = i;
   Held out;
@@ -107,9 +105,9 @@ Held execute_node(const Node& node, const Held& in, EvalMode mode) {
   return held;
 }
 
-// Values by node position. Without keep_all, a value is dropped after its last use unless it is an output or
+// Values by node position. A value is dropped after its last use unless it is an output or
 // an update.
-std::vector<Held> execute(const Graph& graph, const Feed& feed, EvalMode mode, bool keep_all) {
+std::vector<Held> execute(const Graph& graph, const Feed& feed, EvalMode mode) {
   auto nodes = graph.nodes();
   std::unordered_map<const Node*, size_t> position;
   std::vector<size_t> uses(nodes.size(), 0);
@@ -132,7 +130,6 @@ std::vector<Held> execute(const Graph& graph, const Feed& feed, EvalMode mode, b
     for (const Value& v : node.inputs())
       in.push_back(v ? values[position.at(v.node)][static_cast<size_t>(v.index)] : nullptr);
     values[i] = execute_node(node, in, mode);
-    if (keep_all) continue;
     for (const Value& v : node.inputs())
       if (v && --uses[position.at(v.node)] == 0) values[position.at(v.node)].clear();
   }
@@ -160,7 +157,7 @@ Feed feed_from(const Graph& graph, const std::map<std::string, Tensor>& feeds, E
 }  // namespace
 
 EvalResult evaluate(const Graph& graph, const std::map<std::string, Tensor>& feeds, EvalMode mode) {
-  std::vector<Held> values = execute(graph, feed_from(graph, feeds, mode), mode, false);
+  std::vector<Held> values = execute(graph, feed_from(graph, feeds, mode), mode);
   std::unordered_map<const Node*, size_t> position;
   for (size_t i = 0; i < graph.size(); i++) position[graph.nodes()[i].get()] = i;
   auto value = [&](Value v) -> const Tensor& {
@@ -178,16 +175,6 @@ std::vector<Tensor> evaluate_node(const Node& node, const std::vector<const Tens
   in.resize(node.input_count());
   std::vector<Tensor> out;
   for (const TensorPtr& t : execute_node(node, in, mode)) out.push_back(*t);
-  return out;
-}
-
-std::unordered_map<const Node*, std::vector<Tensor>> evaluate_all(const Graph& graph,
-                                                                  const std::map<std::string, Tensor>& feeds,
-                                                                  EvalMode mode) {
-  std::vector<Held> values = execute(graph, feed_from(graph, feeds, mode), mode, true);
-  std::unordered_map<const Node*, std::vector<Tensor>> out;
-  for (size_t i = 0; i < graph.size(); i++)
-    for (const TensorPtr& t : values[i]) out[graph.nodes()[i].get()].push_back(*t);
   return out;
 }
 

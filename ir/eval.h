@@ -2,7 +2,6 @@
 // (the oracle for gradients); `rounded` rounds every value to its declared type (the bit-exact oracle of strict mode).
 #pragma once
 #include <map>
-#include <unordered_map>
 
 #include "ir/graph.h"
 
@@ -22,11 +21,6 @@ EvalResult evaluate(const Graph& graph, const std::map<std::string, Tensor>& fee
 
 // One node on given inputs (null = absent).
 std::vector<Tensor> evaluate_node(const Node& node, const std::vector<const Tensor*>& inputs, EvalMode mode);
-
-// Every value of the graph, for comparisons value by value. Keys are nodes of `graph`.
-std::unordered_map<const Node*, std::vector<Tensor>> evaluate_all(const Graph& graph,
-                                                                 const std::map<std::string, Tensor>& feeds,
-                                                                 EvalMode mode);
 
 // The start value of a state leaf.
 Tensor initial_value(const Graph& graph, const Node& state);

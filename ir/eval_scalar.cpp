@@ -2,6 +2,7 @@
 #include "ir/eval_loops.h"
 #include "ir/lanes.h"
 #include "ir/op.h"
+#include "ir/storage.h"
 
 namespace mezzo::ir {
 namespace {
@@ -27,15 +28,8 @@ void load(const Tensor& t, int count, At at, Lanes& out) {
     case DType::f32: return load_reals<float>(t, count, at, same, out);
     case DType::bf16: return load_reals<uint16_t>(t, count, at, bf16_to_f32, out);
     case DType::f16: return load_reals<uint16_t>(t, count, at, f16_to_f32, out);
-    case DType::i64:
-    case DType::u64: return load_integers<int64_t>(t, count, at, out);
-    case DType::i32: return load_integers<int32_t>(t, count, at, out);
-    case DType::i16: return load_integers<int16_t>(t, count, at, out);
-    case DType::i8: return load_integers<int8_t>(t, count, at, out);
-    case DType::u32: return load_integers<uint32_t>(t, count, at, out);
-    case DType::u16: return load_integers<uint16_t>(t, count, at, out);
-    case DType::u8:
-    case DType::boolean: return load_integers<uint8_t>(t, count, at, out);
+    default:
+      return with_integer(t.dtype(), [&](auto v) { load_integers<decltype(v)>(t, count, at, out); });
   }
 }
 

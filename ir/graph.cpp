@@ -233,22 +233,4 @@ Graph clone(const Graph& from) {
   return rewrite(from, [](Graph&, const Node&, const Values&) { return std::nullopt; });
 }
 
-Values inline_graph(Graph& to, const Graph& from, const Values& inputs) {
-  std::unordered_map<const Node*, Values> now;
-  size_t next = 0;
-  for (auto& node : from.nodes()) {
-    if (is_input(*node)) {
-      check(next < inputs.size(), "inline_graph: too few inputs");
-      now[node.get()] = {inputs[next++]};
-      continue;
-    }
-    Values mapped;
-    for (const Value& v : node->inputs()) mapped.push_back(v ? now.at(v.node)[static_cast<size_t>(v.index)] : v);
-    now[node.get()] = copy_node(to, *node, std::move(mapped));
-  }
-  Values out;
-  for (const Output& o : from.outputs) out.push_back(now.at(o.value.node)[static_cast<size_t>(o.value.index)]);
-  return out;
-}
-
 }  // namespace mezzo::ir

@@ -205,7 +205,5 @@ Graph rewrite(const Graph& from, const Rule& rule);
 // Appends a copy of `node` with these inputs (attributes, phase, origin, body, offsets included).
 Values copy_node(Graph& to, const Node& node, Values inputs);
 Graph clone(const Graph& from);
-// Copies all of `from` into `to`, its Input nodes replaced by `inputs` in order; returns the outputs' values.
-Values inline_graph(Graph& to, const Graph& from, const Values& inputs);
 
 }  // namespace mezzo::ir

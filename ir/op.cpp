@@ -49,20 +49,6 @@ Values zero_gradient(Grad& g) { return Values(g.node.input_count()); }
 
 TensorPtr constant_of(Value v) { return v && is_constant(*v.node) ? v.node->tensor("value") : nullptr; }
 
-Ints constant_ints(Value v, std::string_view what) {
-  TensorPtr t = constant_of(v);
-  require(t != nullptr, what, " must be known when the graph is built");
-  Ints out;
-  for (int64_t i = 0; i < t->count(); i++) out.push_back(t->get_int(i));
-  return out;
-}
-
-double constant_scalar(Value v, std::string_view what) {
-  TensorPtr t = constant_of(v);
-  require(t != nullptr && t->count() == 1, what, " must be one number known when the graph is built");
-  return t->get(0);
-}
-
 Ints inverse(const Ints& perm) {
   Ints out(perm.size());
   for (size_t i = 0; i < perm.size(); i++) out[static_cast<size_t>(perm[i])] = static_cast<int64_t>(i);

@@ -114,9 +114,6 @@ struct RegisterOp {
 
 // The constant a value holds, or null. Looks through nothing: the producer must be a Constant.
 TensorPtr constant_of(Value v);
-// The same as integers; throws Error naming `what` when the value is not a constant.
-Ints constant_ints(Value v, std::string_view what);
-double constant_scalar(Value v, std::string_view what);
 
 // perm such that transpose(transpose(v, perm), inverse(perm)) is v.
 Ints inverse(const Ints& perm);

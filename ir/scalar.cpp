@@ -6,6 +6,7 @@
 #include <limits>
 
 #include "ir/lanes.h"
+#include "ir/storage.h"
 
 namespace mezzo::ir {
 namespace {
@@ -26,23 +27,6 @@ constexpr std::array<Row, static_cast<size_t>(Code::program) + 1> kCodes{{
 }};
 
 int bits_of(DType t) { return byte_size(t) * 8; }
-
-// Calls f with a value of the C++ integer type for `t`.
-template <class F>
-auto with_integer(DType t, F f) {
-  switch (t) {
-    case DType::i64: return f(int64_t{});
-    case DType::i32: return f(int32_t{});
-    case DType::i16: return f(int16_t{});
-    case DType::i8: return f(int8_t{});
-    case DType::u64: return f(uint64_t{});
-    case DType::u32: return f(uint32_t{});
-    case DType::u16: return f(uint16_t{});
-    case DType::u8:
-    case DType::boolean: return f(uint8_t{});
-    default: throw InternalError("not an integer type");
-  }
-}
 
 // One code on lanes of float type T; comparisons write `integer`.
 template <class T>

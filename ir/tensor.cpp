@@ -4,6 +4,8 @@
 #include <new>
 #include <utility>
 
+#include "ir/storage.h"
+
 namespace mezzo::ir {
 namespace {
 
@@ -11,24 +13,6 @@ constexpr std::align_val_t kAlignment{64};
 
 std::byte* allocate(int64_t bytes) {
   return static_cast<std::byte*>(::operator new[](static_cast<size_t>(std::max<int64_t>(bytes, 1)), kAlignment));
-}
-
-// Calls f with a value of the C++ type that stores `t`; the 16-bit floats are handled before.
-template <class F>
-auto with_storage(DType t, F f) {
-  switch (t) {
-    case DType::f64: return f(double{});
-    case DType::f32: return f(float{});
-    case DType::i64: return f(int64_t{});
-    case DType::i32: return f(int32_t{});
-    case DType::i16: return f(int16_t{});
-    case DType::i8: return f(int8_t{});
-    case DType::u64: return f(uint64_t{});
-    case DType::u32: return f(uint32_t{});
-    case DType::u16: case DType::bf16: case DType::f16: return f(uint16_t{});
-    case DType::u8: case DType::boolean: return f(uint8_t{});
-  }
-  throw InternalError("unknown element type");
 }
 
 template <class T>

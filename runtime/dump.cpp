@@ -1,10 +1,11 @@
 #include "runtime/dump.h"
 
 #include <algorithm>
-#include <map>
 #include <vector>
 
 #include "ir/op.h"
+#include "passes/plan_memory.h"
+#include "passes/storage_classes.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -23,26 +24,15 @@ std::string origin_text(const ir::Node& n) {
 }
 
 std::vector<Place> places(const ir::Graph& graph) {
+  std::vector<size_t> launches;  // position of each
+  for (size_t i = 0; i < graph.size(); i++)
+    if (passes::is_launch(*graph.nodes()[i])) launches.push_back(i);
+  launches.push_back(graph.size());  // what lives to the end
   std::vector<Place> out;
-  std::map<std::pair<int, int>, size_t> at;  // (node id, output) -> position in `out`
-  size_t position = 0;
-  auto keep = [&](ir::Value v) {
-    while (v && ir::is_reshape(*v.node)) v = v.node->in(0);  // aliases
-    auto found = v ? at.find({v.node->id(), v.index}) : at.end();
-    if (found != at.end()) out[found->second].last = position;
-  };
-  for (auto& node : graph.nodes()) {
-    for (const ir::Value& v : node->inputs()) keep(v);
-    for (size_t k = 0; k < node->offsets.size(); k++) {
-      if (node->offsets[k] < 0) continue;
-      auto output = static_cast<int>(k);
-      at[{node->id(), output}] = out.size();
-      out.push_back({node->offsets[k], node->type(output).bytes(), node.get(), output, position, position});
-    }
-    position++;
-  }
-  for (const ir::Output& o : graph.outputs) keep(o.value);
-  for (const ir::Update& u : graph.updates) keep(u.value);
+  for (const passes::Lifetime& l : passes::lifetimes(graph, 1))
+    if (l.offset >= 0)
+      out.push_back({l.offset, l.bytes, l.value.node, l.value.index, launches[static_cast<size_t>(l.from)],
+                     launches[static_cast<size_t>(l.until)]});
   return out;
 }
 
