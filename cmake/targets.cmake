@@ -38,11 +38,6 @@ function(mezzo_test folder)
   endforeach()
   add_executable(${folder}_tests ${sources})
   target_link_libraries(${folder}_tests PRIVATE mezzo_settings GTest::gmock_main ${mezzo_links} ${arg_LINK})
-  target_compile_definitions(${folder}_tests PRIVATE MEZZO_SOURCE_DIR="${PROJECT_SOURCE_DIR}"
-                             MEZZO_BINARY_DIR="${PROJECT_BINARY_DIR}")
-  if(MEZZO_ONNX_TEST_DATA)
-    target_compile_definitions(${folder}_tests PRIVATE MEZZO_ONNX_TEST_DATA="${MEZZO_ONNX_TEST_DATA}")
-  endif()
   gtest_discover_tests(${folder}_tests TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endfunction()
 
@@ -53,6 +48,10 @@ if(MEZZO_TESTS)
   # The conformance tests of ONNX, where installed (libonnx-testdata); without them their tests say that they skip.
   find_path(MEZZO_ONNX_TEST_DATA node/test_add/model.onnx PATHS ${CMAKE_SYSTEM_PREFIX_PATH}
             PATH_SUFFIXES share/libonnx-testdata/data)
+  if(NOT MEZZO_ONNX_TEST_DATA)
+    set(MEZZO_ONNX_TEST_DATA "")
+  endif()
+  configure_file(tests/paths.h.in generated/tests/paths.h @ONLY)
   mezzo_test(ir LAYERS ir)
   mezzo_test(frontend LAYERS ir frontend WITH nodes)
   mezzo_test(passes LAYERS ir passes WITH ops)

@@ -13,6 +13,7 @@
 
 #include "runtime/atomic_file.h"
 #include "runtime/npz.h"
+#include "tests/paths.h"
 
 namespace mezzo {
 namespace {

@@ -8,6 +8,7 @@
 
 #include "ir/eval.h"
 #include "tests/nodes/node_case.h"
+#include "tests/paths.h"
 
 namespace mezzo::test {
 namespace {

@@ -9,6 +9,7 @@
 #include "frontend/input_shapes.h"
 #include "frontend/onnx.pb.h"
 #include "frontend/tensor_reader.h"
+#include "tests/paths.h"
 
 namespace mezzo::test {
 namespace {
@@ -28,13 +29,7 @@ ir::Tensor load_tensor(const std::string& path, int declared) {
 
 }  // namespace
 
-std::string node_test_root() {
-#ifdef MEZZO_ONNX_TEST_DATA
-  return MEZZO_ONNX_TEST_DATA;
-#else
-  return {};
-#endif
-}
+std::string node_test_root() { return MEZZO_ONNX_TEST_DATA; }
 
 std::vector<std::string> node_test_names(const std::string& group) {
   std::vector<std::string> names;

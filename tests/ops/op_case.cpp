@@ -5,6 +5,8 @@
 #include <functional>
 #include <numeric>
 
+#include "tests/paths.h"
+
 namespace mezzo::ir {
 namespace {
 

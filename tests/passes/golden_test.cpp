@@ -11,6 +11,7 @@
 
 #include "passes/option_text.h"
 #include "passes/pipeline.h"
+#include "tests/paths.h"
 
 namespace mezzo::passes {
 namespace {

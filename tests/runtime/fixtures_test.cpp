@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "runtime/session.h"
+#include "tests/paths.h"
 
 namespace mezzo::runtime {
 namespace {

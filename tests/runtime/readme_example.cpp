@@ -6,6 +6,7 @@
 #include <iostream>
 
 #include "mezzo/mezzo.h"
+#include "tests/paths.h"
 
 namespace {
 

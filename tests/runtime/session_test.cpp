@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "runtime/atomic_file.h"
+#include "tests/paths.h"
 
 namespace mezzo::runtime {
 namespace {
