@@ -109,6 +109,18 @@ void scatter_elements(Call& c) { c.op = "ScatterElements"; }
 void upsample(Call& c) {
   c.op = "Resize";
   if (c.inputs.size() == 2) c.inputs.insert(c.inputs.begin() + 1, Value{});
+  if (c.has("height_scale") && c.has("width_scale")) {  // opset 6 and older: [N, C, H, W]
+    auto number = [&](const char* name) {
+      auto* value = std::get_if<double>(&c.attrs.at(name));
+      if (!value) malformed(c, concat("attribute '", name, "' must be a float"));
+      return *value;
+    };
+    c.attrs["scales"] = ir::Floats{1, 1, number("height_scale"), number("width_scale")};
+    c.attrs.erase("height_scale");
+    c.attrs.erase("width_scale");
+  }
+  if (auto it = c.attrs.find("mode"); it != c.attrs.end() && it->second == ir::Attr(std::string("bilinear")))
+    it->second = std::string("linear");
   c.attrs["coordinate_transformation_mode"] = std::string("asymmetric");
   c.attrs["nearest_mode"] = std::string("floor");
 }
@@ -154,7 +166,8 @@ constexpr Quirk kQuirks[] = {
     {"Pow", 12, kNow, exponent_type},
     {"RandomUniform", 1, kNow, own_random},
     {"Scatter", 9, kNow, scatter_elements},
-    {"Upsample", 7, kNow, upsample},
+    {"Upsample", 1, kNow, upsample},
+    {"Resize", 10, 11, upsample},
 };
 
 }  // namespace

@@ -21,11 +21,13 @@ TYPES = {"f32": np.float32, "f64": np.float64,
 # Attributes of the IR that are inputs in ONNX: op -> names by input position.
 REDUCE = {1: "axes"}
 AS_INPUTS = {"Reshape": {1: "shape"}, "Expand": {1: "shape"}, "Squeeze": {1: "axes"}, "Unsqueeze": {1: "axes"},
+             "Resize": {1: "roi", 2: "scales", 3: "sizes"},
              "Slice": {1: "starts", 2: "ends", 3: "axes", 4: "steps"}, "Pad": {1: "pads", 2: "value", 3: "axes"}}
 AS_INPUTS.update({"Reduce" + kind: REDUCE for kind in
                   ("Sum", "Max", "Min", "Prod", "Mean", "SumSquare", "L1", "L2", "LogSum", "LogSumExp")})
 # Outputs behind ONNX's own are the IR's business.
 OUTPUTS = {"SoftmaxCrossEntropyLoss": 2, "MaxPool": 2}
+FLOAT_INPUTS = ("roi", "scales")
 # What onnxruntime computes differently from the specification (SAME pads of dilated pools), or draws at random.
 NOT_AN_ORACLE = re.compile(r"Dropout|Random|(Max|Average)Pool .*dilations.*SAME")
 
@@ -80,7 +82,10 @@ def run(line):
             key, value = word.split("=")
             spelled.append(word)
             if key in listed.values():
-                inputs[key] = np.float32(value) if key == "value" else np.array(integers(value), np.int64)
+                if key in FLOAT_INPUTS:
+                    inputs[key] = np.array([float(v) for v in value.strip("[]").split(",")], np.float32)
+                else:
+                    inputs[key] = np.float32(value) if key == "value" else np.array(integers(value), np.int64)
             else:
                 attrs[key] = attribute(op, key, value)
         else:
