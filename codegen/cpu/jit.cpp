@@ -22,7 +22,7 @@
 #include <thread>
 
 #include "codegen/cpu/emit_llvm.h"
-#include "codegen/cpu/object_cache.h"
+#include "codegen/object_cache.h"
 
 namespace mezzo::codegen::cpu {
 namespace {

@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <array>
 
-#include "codegen/cpu/object_cache.h"
+#include "codegen/object_cache.h"
 #include "codegen/cpu/segment_plan.h"
 
 namespace mezzo::codegen::cpu {

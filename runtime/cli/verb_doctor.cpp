@@ -1,11 +1,12 @@
 // mezzo doctor: what this build can use here, and what is lost without the rest.
-#include <dlfcn.h>
-
 #include <iostream>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <thread>
 
+#include "codegen/cuda/libraries.h"
+#include "codegen/device.h"
+#include "codegen/object_cache.h"
 #include "mezzo/mezzo.h"
 #include "runtime/cli/terminal.h"
 #include "runtime/cli/verbs.h"
@@ -22,6 +23,8 @@ namespace {
 
 struct Finding {
   std::string what, state, consequence;  // consequence: what is lost; empty when nothing is
+  std::string path = {}, how = {};       // of a library that was looked for
+  std::vector<std::string> attempts = {};
 };
 
 std::string cpu_features() {
@@ -58,32 +61,59 @@ Finding onednn() {
 #endif
 }
 
-Finding cuda_driver() {
-  void* driver = ::dlopen("libcuda.so.1", RTLD_LAZY | RTLD_LOCAL);
-  if (!driver) return {"CUDA driver", "not found", "no cuda device"};
-  ::dlclose(driver);
-  return {"CUDA driver", "libcuda.so.1", "found, but this build has no CUDA backend"};
+Finding kernel_cache() {
+  std::string folder = runtime::cache_directory("");
+  if (folder.empty()) return {"kernel cache", "none", "kernels are compiled again in every run"};
+  codegen::ObjectCache::Content content = codegen::ObjectCache(folder).content();
+  std::string state = concat(folder, ": ", content.entries, " entries, ", bytes_text(content.bytes));
+  if (content.damaged == 0) return {"kernel cache", state, ""};
+  return {"kernel cache", state,
+          concat(content.damaged, " damaged: ignored, and replaced when their kernels are compiled again")};
+}
+
+void add_cuda(std::vector<Finding>& findings) {
+  bool usable = true;
+  for (const auto& r : codegen::cuda::report_libraries()) {
+    Finding f{r.name, r.found ? r.version : "not found", r.found ? "" : r.lost, r.path, r.how, r.attempts};
+    for (const std::string& name : r.lacks) f.state += ", without " + name;
+    if (!r.found && r.lost.starts_with("no cuda device")) usable = false;
+    findings.push_back(std::move(f));
+  }
+  if (!usable) return;
+  try {
+    findings.push_back({"cuda device", codegen::open_cuda_device()->describe(), ""});
+  } catch (const std::exception& e) {
+    findings.push_back({"cuda device", e.what(), "no cuda device"});
+  }
 }
 
 int doctor(bool json) {
-  std::string cache = runtime::cache_directory("");
   std::vector<Finding> findings{
       {"mezzo", version(), ""},
       {"cpu", concat(std::thread::hardware_concurrency(), " threads, ", cpu_features()), ""},
       llvm(),
       onednn(),
-      {"kernel cache", cache.empty() ? "none" : cache,
-       cache.empty() ? "kernels are compiled again in every run" : ""},
-      cuda_driver()};
+      kernel_cache()};
+  add_cuda(findings);
   if (json) {
     nlohmann::ordered_json out = nlohmann::ordered_json::array();
-    for (auto& f : findings) out.push_back({{"what", f.what}, {"state", f.state}, {"lost", f.consequence}});
-    std::cout << out.dump(2) << '\n';
+    for (auto& f : findings) {
+      out.push_back({{"what", f.what}, {"state", f.state}, {"lost", f.consequence}});
+      if (!f.path.empty()) out.back().update({{"path", f.path}, {"found_by", f.how}});
+      if (!f.attempts.empty()) out.back()["attempts"] = f.attempts;
+    }
+    std::cout << out.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) << '\n';
     return 0;
   }
-  Table table({"what", "state", "lost without it"});
-  for (auto& f : findings) table.row({f.what, f.state, f.consequence.empty() ? "-" : f.consequence});
+  Table table({"what", "state", "lost without it", "where", "found by"});
+  for (auto& f : findings)
+    table.row({f.what, f.state, f.consequence.empty() ? "-" : f.consequence, f.path, f.how});
   std::cout << table.str();
+  // A library that is there and cannot be used is worth the reason; one that is nowhere is not worth every
+  // folder.
+  for (auto& f : findings)
+    for (const std::string& attempt : f.attempts)
+      if (attempt.find("No such file") == std::string::npos) std::cerr << f.what << ": " << attempt << '\n';
   return 0;
 }
 

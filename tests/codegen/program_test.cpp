@@ -5,7 +5,7 @@
 #include <fstream>
 
 #include "codegen/cpu/jit.h"
-#include "codegen/cpu/object_cache.h"
+#include "codegen/object_cache.h"
 #include "codegen/loops.h"
 #include "kernel_harness.h"
 
@@ -127,20 +127,20 @@ class CacheFolder : public ::testing::Test {
 };
 
 TEST_F(CacheFolder, KeepsChecksAndTrims) {
-  cpu::ObjectCache cache(path_.string(), 100);
-  std::string key = cpu::ObjectCache::key("a");
-  EXPECT_NE(key, cpu::ObjectCache::key("b"));
+  ObjectCache cache(path_.string(), 100);
+  std::string key = ObjectCache::key("a");
+  EXPECT_NE(key, ObjectCache::key("b"));
   EXPECT_FALSE(cache.load(key));
   cache.store(key, "content");
   EXPECT_EQ(cache.load(key), "content");
   for (const auto& e : fs::directory_iterator(path_)) std::ofstream(e.path(), std::ios::app) << "x";
   EXPECT_FALSE(cache.load(key)) << "a damaged entry counts as missing";
-  for (int i = 0; i < 20; i++) cache.store(cpu::ObjectCache::key(concat(i)), std::string(20, 'x'));
+  for (int i = 0; i < 20; i++) cache.store(ObjectCache::key(concat(i)), std::string(20, 'x'));
   int64_t total = 0;
   for (const auto& e : fs::directory_iterator(path_)) total += static_cast<int64_t>(e.file_size());
   EXPECT_LE(total, 100);
-  EXPECT_FALSE(cpu::ObjectCache("").load(key));
-  cpu::ObjectCache("/proc/nowhere").store(key, "content");  // no folder, no cache, no error
+  EXPECT_FALSE(ObjectCache("").load(key));
+  ObjectCache("/proc/nowhere").store(key, "content");  // no folder, no cache, no error
 }
 
 TEST_F(CacheFolder, CodeIsCompiledOnce) {

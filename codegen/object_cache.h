@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-namespace mezzo::codegen::cpu {
+namespace mezzo::codegen {
 
 // One file per entry: a checksum, then the content. Entries are written to a temporary name and renamed, so
 // readers see all or nothing; a damaged one counts as missing. A folder that cannot be used only costs the
@@ -19,6 +19,11 @@ class ObjectCache {
   static std::string key(std::string_view text);
   std::optional<std::string> load(const std::string& key) const;
   void store(const std::string& key, std::string_view content) const;
+  // What the folder holds; reads every entry.
+  struct Content {
+    int64_t entries = 0, bytes = 0, damaged = 0;
+  };
+  Content content() const;
 
  private:
   void trim() const;
@@ -26,4 +31,4 @@ class ObjectCache {
   int64_t limit_;
 };
 
-}  // namespace mezzo::codegen::cpu
+}  // namespace mezzo::codegen

@@ -1,4 +1,4 @@
-#include "codegen/cpu/object_cache.h"
+#include "codegen/object_cache.h"
 
 #include <unistd.h>
 #include <xxhash.h>
@@ -11,11 +11,22 @@
 #include <iterator>
 #include <vector>
 
-namespace mezzo::codegen::cpu {
+namespace mezzo::codegen {
 namespace fs = std::filesystem;
 namespace {
 
 constexpr std::string_view kSuffix = ".mezzo-object";
+
+// The content of a file, unless it is missing or damaged.
+std::optional<std::string> read_entry(const fs::path& path) {
+  std::ifstream file(path, std::ios::binary);
+  std::string all{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
+  uint64_t sum = 0;
+  if (!file || all.size() < sizeof sum) return std::nullopt;
+  std::memcpy(&sum, all.data(), sizeof sum);
+  if (sum != XXH3_64bits(all.data() + sizeof sum, all.size() - sizeof sum)) return std::nullopt;
+  return all.substr(sizeof sum);
+}
 
 }  // namespace
 
@@ -30,16 +41,10 @@ std::string ObjectCache::key(std::string_view text) {
 std::optional<std::string> ObjectCache::load(const std::string& key) const {
   if (folder_.empty()) return std::nullopt;
   fs::path path = fs::path(folder_) / (key + std::string(kSuffix));
-  std::ifstream file(path, std::ios::binary);
-  std::string all{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  uint64_t sum = 0;
-  if (!file || all.size() < sizeof sum) return std::nullopt;
-  std::memcpy(&sum, all.data(), sizeof sum);
-  if (sum != XXH3_64bits(all.data() + sizeof sum, all.size() - sizeof sum)) return std::nullopt;
-  std::error_code ignored;
-  fs::last_write_time(path, fs::file_time_type::clock::now(),
-                      ignored);  // trim() drops what was not used for long
-  return all.substr(sizeof sum);
+  std::optional<std::string> content = read_entry(path);
+  std::error_code ignored;  // trim() drops what was not used for long
+  if (content) fs::last_write_time(path, fs::file_time_type::clock::now(), ignored);
+  return content;
 }
 
 void ObjectCache::store(const std::string& key, std::string_view content) const {
@@ -59,6 +64,19 @@ void ObjectCache::store(const std::string& key, std::string_view content) const 
   else
     fs::remove(temporary, error);
   trim();
+}
+
+ObjectCache::Content ObjectCache::content() const {
+  Content out;
+  std::error_code error;
+  for (const auto& e : fs::directory_iterator(folder_, error)) {
+    if (e.path().extension() != kSuffix) continue;
+    std::error_code gone;
+    out.bytes += static_cast<int64_t>(e.file_size(gone));
+    out.entries++;
+    if (!read_entry(e.path())) out.damaged++;
+  }
+  return out;
 }
 
 void ObjectCache::trim() const {
@@ -88,4 +106,4 @@ void ObjectCache::trim() const {
   }
 }
 
-}  // namespace mezzo::codegen::cpu
+}  // namespace mezzo::codegen

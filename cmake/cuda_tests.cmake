@@ -1,0 +1,22 @@
+# Tests of the CUDA backend on machines without a GPU: libraries with NVIDIA's functions that run on the host, and a
+# comparison of own declarations with the real headers where those are installed.
+set(fake_cuda ${PROJECT_BINARY_DIR}/fake_cuda)
+
+# tests/cuda_sim/fake/SOURCE.cpp as fake_cuda/SONAME.
+function(mezzo_fake_library source soname)
+  add_library(${source} MODULE ${PROJECT_SOURCE_DIR}/tests/cuda_sim/fake/${source}.cpp)
+  target_link_libraries(${source} PRIVATE mezzo_settings ${ARGN})
+  target_link_options(${source} PRIVATE -Wl,-soname,${soname})
+  set_target_properties(${source} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${soname} LIBRARY_OUTPUT_DIRECTORY ${fake_cuda})
+  add_dependencies(cuda_tests ${source})
+endfunction()
+
+mezzo_test(cuda LAYERS ir frontend passes codegen runtime)
+mezzo_fake_library(fake_nvrtc libnvrtc.so.13)
+
+find_path(MEZZO_CUDA_INCLUDE cublasLt.h PATHS /usr/local/cuda/include)
+find_path(MEZZO_CUDNN_INCLUDE cudnn_graph.h PATHS ${MEZZO_CUDA_INCLUDE} /usr/local/cuda/include)
+if(MEZZO_CUDA_INCLUDE AND MEZZO_CUDNN_INCLUDE)
+  mezzo_test(cuda_headers LAYERS ir)
+  target_include_directories(cuda_headers_tests SYSTEM PRIVATE ${MEZZO_CUDA_INCLUDE} ${MEZZO_CUDNN_INCLUDE})
+endif()
