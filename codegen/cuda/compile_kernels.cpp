@@ -8,6 +8,7 @@
 #include <mutex>
 #include <thread>
 
+#include "codegen/cuda/source.h"
 #include "mezzo/error.h"
 
 namespace mezzo::codegen::cuda {
@@ -89,14 +90,8 @@ KernelCompiler::KernelCompiler(const NvrtcApi& api, Settings settings)
   int major = 0, minor = 0;
   api_.nvrtcVersion(&major, &minor);
   version_ = concat(major, ".", minor);
-  // Strict numerics: no contraction, exact division and square root, subnormals kept.
-  options_ = {"--gpu-architecture=" + target_,
-              "--std=c++17",
-              "-default-device",
-              "--fmad=false",
-              "--prec-div=true",
-              "--prec-sqrt=true",
-              "--ftz=false"};
+  options_ = {"--gpu-architecture=" + target_};
+  for (const char* o : compile_options()) options_.push_back(o);
 }
 
 std::string KernelCompiler::key(const std::string& text) const {
