@@ -233,4 +233,18 @@ Exprs coordinates(const ir::Dims& dims, int first) {
   return out;
 }
 
+bool fits_in_32_bits(const ir::Expr& e) {
+  constexpr int64_t kLimit = int64_t{1} << 30;
+  int64_t reach = std::abs(e.constant());
+  for (const ir::Expr::Term& t : e.terms()) {
+    if (t.atom.of && (!fits_in_32_bits(*t.atom.of) || t.atom.number > kLimit)) return false;
+    Expr atom = t.atom.kind == Expr::AtomKind::coordinate ? Expr(t.atom.extent) : *t.atom.of;
+    int64_t most = std::max(std::abs(atom.min()), std::abs(atom.max()));
+    if (std::abs(t.coefficient) > kLimit || most > kLimit) return false;
+    reach += std::abs(t.coefficient) * most;
+    if (reach > kLimit) return false;
+  }
+  return reach <= kLimit;
+}
+
 }  // namespace mezzo::codegen

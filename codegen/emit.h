@@ -119,5 +119,7 @@ ir::Number number_of(const ir::Tensor& one);
 ir::Exprs broadcast_coordinates(const ir::Exprs& at, const ir::Dims& from);
 // Coordinates of a whole tensor: one loop coordinate per dim, numbered from `first`; 0 where the extent is 1.
 ir::Exprs coordinates(const ir::Dims& dims, int first = 0);
+// Whether 32 bits hold the expression and everything inside it.
+bool fits_in_32_bits(const ir::Expr&);
 
 }  // namespace mezzo::codegen

@@ -66,4 +66,11 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
 // The segment as text without names of buffers: equal texts make equal code.
 std::string segment_text(const ir::Graph& body, const Segment& segment);
 
+// Which outputs of a planned node share memory with one of its inputs.
+std::vector<bool> outputs_over_inputs(const ir::Node& node);
+
+// The machine operation that combines two numbers of a reduction, and what it starts from.
+ir::Code combining(ir::Reduction how, ir::DType type);
+ir::Number identity(ir::Reduction how, ir::DType type);
+
 }  // namespace mezzo::codegen

@@ -206,28 +206,9 @@ LlvmEmitter::Value* LlvmEmitter::index_of(const Expr& e, llvm::Type* integer, bo
   return sum;
 }
 
-namespace {
-
-// Whether 32 bits hold the expression and everything inside it.
-bool fits(const Expr& e) {
-  constexpr int64_t kLimit = int64_t{1} << 30;
-  int64_t reach = std::abs(e.constant());
-  for (const Expr::Term& t : e.terms()) {
-    if (t.atom.of && (!fits(*t.atom.of) || t.atom.number > kLimit)) return false;
-    Expr atom = t.atom.kind == Expr::AtomKind::coordinate ? Expr(t.atom.extent) : *t.atom.of;
-    int64_t most = std::max(std::abs(atom.min()), std::abs(atom.max()));
-    if (std::abs(t.coefficient) > kLimit || most > kLimit) return false;
-    reach += std::abs(t.coefficient) * most;
-    if (reach > kLimit) return false;
-  }
-  return reach <= kLimit;
-}
-
-}  // namespace
-
 Reg LlvmEmitter::number(const Expr& value, DType type) {
   llvm::Type* t = register_type(type);
-  llvm::Type* wide = varies(value) && fits(value) ? b_.getInt32Ty() : b_.getInt64Ty();
+  llvm::Type* wide = varies(value) && fits_in_32_bits(value) ? b_.getInt32Ty() : b_.getInt64Ty();
   Value* v = varies(value) ? vector_index(value, wide) : scalar_index(value);
   return keep(b_.CreateSExtOrTrunc(v, like(v, t)));
 }
@@ -235,7 +216,7 @@ Reg LlvmEmitter::number(const Expr& value, DType type) {
 Reg LlvmEmitter::inside(const ir::Condition& c, Reg also) {
   Value* v = nullptr;
   if (varies(c.value))
-    v = vector_index(c.value, fits(c.value) ? b_.getInt32Ty() : b_.getInt64Ty());
+    v = vector_index(c.value, fits_in_32_bits(c.value) ? b_.getInt32Ty() : b_.getInt64Ty());
   else
     v = scalar_index(c.value);
   // One unsigned comparison sees both ends.
@@ -311,7 +292,7 @@ LlvmEmitter::Value* LlvmEmitter::gather(int buffer, DType type, const Expr& offs
   if (stride && !when) {
     base = address(buffer, type, scalar_index(offset));
   } else {
-    llvm::Type* integer = fits(offset) ? b_.getInt32Ty() : b_.getInt64Ty();
+    llvm::Type* integer = fits_in_32_bits(offset) ? b_.getInt32Ty() : b_.getInt64Ty();
     indices = splat(vector_index(offset, integer));
     if (when) indices = b_.CreateSelect(when, indices, Constant::getNullValue(indices->getType()));
   }

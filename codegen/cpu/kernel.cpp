@@ -14,25 +14,6 @@ constexpr size_t kMostBuffers = 512;
 
 int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// Which outputs share memory with an input, by the plan's offsets.
-std::vector<bool> outputs_over_inputs(const ir::Node& n) {
-  std::vector<bool> aliased(static_cast<size_t>(n.output_count()));
-  for (size_t k = 0; k < aliased.size(); k++) {
-    if (k >= n.offsets.size()) continue;
-    int64_t at = n.offsets[k], end = at + n.type(static_cast<int>(k)).bytes();
-    if (at == -2) aliased[k] = true;
-    for (const ir::Value& v : n.inputs()) {
-      ir::Value root = v;
-      while (ir::is_reshape(*root.node)) root = root.node->in(0);
-      auto output = static_cast<size_t>(root.index);
-      if (output >= root.node->offsets.size() || root.node->offsets[output] < 0 || at < 0) continue;
-      int64_t from = root.node->offsets[output];
-      if (from < end && at < from + root.type().bytes()) aliased[k] = true;
-    }
-  }
-  return aliased;
-}
-
 }  // namespace
 
 // A segment's functions and where its buffers are.

@@ -1,7 +1,6 @@
 #include "codegen/cpu/segment_plan.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace mezzo::codegen::cpu {
 namespace {
@@ -43,33 +42,6 @@ std::unordered_map<const ir::Node*, bool> needed(const ir::Values& roots) {
 }
 
 }  // namespace
-
-ir::Code combining(ir::Reduction how, ir::DType type) {
-  bool logic = type == ir::DType::boolean;
-  switch (how) {
-    case ir::Reduction::sum: return logic ? ir::Code::logical_or : ir::Code::add;
-    case ir::Reduction::prod: return logic ? ir::Code::logical_and : ir::Code::mul;
-    case ir::Reduction::max: return logic ? ir::Code::logical_or : ir::Code::max;
-    case ir::Reduction::min: return logic ? ir::Code::logical_and : ir::Code::min;
-  }
-  return ir::Code::add;
-}
-
-ir::Number identity(ir::Reduction how, ir::DType type) {
-  bool greatest = how == ir::Reduction::min;
-  switch (how) {
-    case ir::Reduction::sum: return {0, 0};
-    case ir::Reduction::prod: return {1, 1};
-    default: break;
-  }
-  double infinity = std::numeric_limits<double>::infinity();
-  if (ir::is_float(type)) return {greatest ? infinity : -infinity, 0};
-  if (type == ir::DType::boolean) return {0, greatest};
-  int bits = ir::byte_size(type) * 8;
-  if (!ir::is_signed(type)) return {0, greatest ? -1 : 0};
-  auto least = static_cast<int64_t>(~uint64_t{0} << (bits - 1));
-  return {0, greatest ? ~least : least};
-}
 
 SegmentPlan::SegmentPlan(const ir::Graph& graph, Segment s, std::vector<bool> shares_memory, int wanted_lanes)
     : body(&graph), segment(std::move(s)), aliased(std::move(shares_memory)), lanes(wanted_lanes) {

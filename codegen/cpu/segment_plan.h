@@ -50,8 +50,4 @@ struct SegmentPlan {
 void emit_tasks(const SegmentPlan& plan, LoopEmitter& emitter, const std::string& name);
 void emit_combine(const SegmentPlan& plan, LoopEmitter& emitter, const std::string& name);
 
-// The machine operation that combines two numbers of a reduction, and what it starts from.
-ir::Code combining(ir::Reduction how, ir::DType type);
-ir::Number identity(ir::Reduction how, ir::DType type);
-
 }  // namespace mezzo::codegen::cpu

@@ -1,0 +1,54 @@
+// fold.cpp: facts about reductions and about kernels whose outputs overwrite inputs, the same on every
+// target.
+#include <limits>
+
+#include "codegen/loops.h"
+
+namespace mezzo::codegen {
+
+std::vector<bool> outputs_over_inputs(const ir::Node& n) {
+  std::vector<bool> aliased(static_cast<size_t>(n.output_count()));
+  for (size_t k = 0; k < aliased.size(); k++) {
+    if (k >= n.offsets.size()) continue;
+    int64_t at = n.offsets[k], end = at + n.type(static_cast<int>(k)).bytes();
+    if (at == -2) aliased[k] = true;
+    for (const ir::Value& v : n.inputs()) {
+      ir::Value root = v;
+      while (ir::is_reshape(*root.node)) root = root.node->in(0);
+      auto output = static_cast<size_t>(root.index);
+      if (output >= root.node->offsets.size() || root.node->offsets[output] < 0 || at < 0) continue;
+      int64_t from = root.node->offsets[output];
+      if (from < end && at < from + root.type().bytes()) aliased[k] = true;
+    }
+  }
+  return aliased;
+}
+
+ir::Code combining(ir::Reduction how, ir::DType type) {
+  bool logic = type == ir::DType::boolean;
+  switch (how) {
+    case ir::Reduction::sum: return logic ? ir::Code::logical_or : ir::Code::add;
+    case ir::Reduction::prod: return logic ? ir::Code::logical_and : ir::Code::mul;
+    case ir::Reduction::max: return logic ? ir::Code::logical_or : ir::Code::max;
+    case ir::Reduction::min: return logic ? ir::Code::logical_and : ir::Code::min;
+  }
+  return ir::Code::add;
+}
+
+ir::Number identity(ir::Reduction how, ir::DType type) {
+  bool greatest = how == ir::Reduction::min;
+  switch (how) {
+    case ir::Reduction::sum: return {0, 0};
+    case ir::Reduction::prod: return {1, 1};
+    default: break;
+  }
+  double infinity = std::numeric_limits<double>::infinity();
+  if (ir::is_float(type)) return {greatest ? infinity : -infinity, 0};
+  if (type == ir::DType::boolean) return {0, greatest};
+  int bits = ir::byte_size(type) * 8;
+  if (!ir::is_signed(type)) return {0, greatest ? -1 : 0};
+  auto least = static_cast<int64_t>(~uint64_t{0} << (bits - 1));
+  return {0, greatest ? ~least : least};
+}
+
+}  // namespace mezzo::codegen
