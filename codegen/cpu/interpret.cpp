@@ -45,14 +45,6 @@ class Copy : public Launch {
 
 }  // namespace
 
-LaunchInfo describe(const ir::Node& node, std::string name, std::string detail) {
-  LaunchInfo info{std::move(name), std::move(detail), node.origin, node.phase};
-  for (const ir::Value& v : node.inputs())
-    if (v) info.bytes += v.type().bytes();
-  for (const ir::Type& t : node.types()) info.bytes += t.bytes();
-  return info;
-}
-
 std::unique_ptr<Launch> interpret(const ir::Node& node, std::string name) {
   auto launch = std::make_unique<Interpreted>(node);
   launch->info = describe(node, std::move(name), "interpreted");

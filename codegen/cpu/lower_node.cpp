@@ -38,6 +38,10 @@ std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
   }
 }
 
+std::unique_ptr<Launch> NodeLowering::copy(const ir::Type& type, std::string name) {
+  return cpu::copy(type, std::move(name));
+}
+
 void NodeLowering::finish() { kernel_set_.compile(); }
 
 }  // namespace mezzo::codegen::cpu

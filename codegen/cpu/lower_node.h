@@ -5,13 +5,14 @@
 namespace mezzo::codegen::cpu {
 
 // Collects the nodes of one program, so that all kernels are compiled together. Must outlive the launches.
-class NodeLowering {
+class NodeLowering : public Lowering {
  public:
   explicit NodeLowering(const CpuOptions& options);
   // The nodes must outlive the launches.
-  std::unique_ptr<Launch> lower(const ir::Node& node);
-  // Compiles what lower() collected. No launch may run before.
-  void finish();
+  std::unique_ptr<Launch> lower(const ir::Node& node) override;
+  std::unique_ptr<Launch> copy(const ir::Type& type, std::string name) override;
+  // Compiles what lower() collected.
+  void finish() override;
 
  private:
   CpuOptions options_;

@@ -1,8 +1,8 @@
-#include "codegen/cpu/storage.h"
+#include "codegen/storage.h"
 
 #include "ir/op.h"
 
-namespace mezzo::codegen::cpu {
+namespace mezzo::codegen {
 namespace {
 
 // Alignment of everything this file lays out: a cache line, and the widest vector.
@@ -51,7 +51,8 @@ int Storage::slot(ir::Value v) {
   } else if (ir::is_state(n)) {
     it->second = add({Place::Kind::state, number_.at(&n)});
   } else if (ir::is_constant(n)) {
-    it->second = add({Place::Kind::constant, 0, n.tensor("value")});
+    it->second = add({Place::Kind::constant, static_cast<int64_t>(constants_.size())});
+    constants_.push_back(n.tensor("value"));
   } else if (offset == -2) {
     auto state = in_place_.find(v);
     check(state != in_place_.end(), "an output is in place, but no update takes it");
@@ -62,7 +63,8 @@ int Storage::slot(ir::Value v) {
   return it->second;
 }
 
-void Storage::resolve(const Bindings& bindings, std::vector<std::byte*>& addresses) const {
+void Storage::resolve(const Bindings& bindings, std::span<const std::byte* const> constants,
+                      std::vector<std::byte*>& addresses) const {
   addresses.resize(places_.size());
   for (size_t i = 0; i < places_.size(); i++) {
     const Place& p = places_[i];
@@ -72,9 +74,9 @@ void Storage::resolve(const Bindings& bindings, std::vector<std::byte*>& address
       case Place::Kind::arena: addresses[i] = bindings.arena + p.at; break;
       case Place::Kind::input: addresses[i] = const_cast<std::byte*>(bindings.inputs[at]); break;
       case Place::Kind::state: addresses[i] = bindings.states[at]; break;
-      case Place::Kind::constant: addresses[i] = const_cast<std::byte*>(p.constant->data()); break;
+      case Place::Kind::constant: addresses[i] = const_cast<std::byte*>(constants[at]); break;
     }
   }
 }
 
-}  // namespace mezzo::codegen::cpu
+}  // namespace mezzo::codegen
