@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "frontend/attributes.h"
+#include "frontend/contrib_ops.h"
 #include "frontend/graph_check.h"
 #include "frontend/host_ops.h"
 #include "frontend/importer.h"
@@ -154,13 +155,17 @@ void Importer::build(const FlatNode& flat, Call& call) {
     malformed(call, concat("no operator set of domain '", printable(flat.domain), "' is imported"));
   call.opset = version->second;
   call.knowledge = &knowledge_;
-  if (!flat.domain.empty())
+  const bool contrib = is_contrib_op(flat.domain, call.op);
+  if (!flat.domain.empty() && !contrib)
     unsupported(call, concat("no operator of domain '", printable(flat.domain), "' is known"),
                 "export without graph optimisations that use operators outside ONNX");
-  if (!is_onnx_op(call.op)) malformed(call, "ONNX has no such operator");
+  if (!contrib && !is_onnx_op(call.op)) malformed(call, "ONNX has no such operator");
   read_attributes(*flat.node, model_.external(), call);
+  if (contrib) translate_contrib(call);
   size_t first = graph_.size();
-  if (call.op == "If") {
+  if (contrib) {
+    if (!call.results) append(call);
+  } else if (call.op == "If") {
     take_branch(flat, call);
   } else if (call.op == "Identity") {
     pass_identity(flat, call);
@@ -177,8 +182,9 @@ void Importer::build(const FlatNode& flat, Call& call) {
 
 void Importer::list_if_unsupported(const FlatNode& flat, const Call& call) {
   std::string_view op = newest_name(call.op);
-  bool supported = flat.domain.empty() && (op.empty() || op == "If" || op == "Identity" || is_host_op(op) ||
-                                           (is_onnx_op(op) && ir::find_op(op)));
+  bool supported = is_contrib_op(flat.domain, call.op);
+  supported |= flat.domain.empty() && (op.empty() || op == "If" || op == "Identity" || is_host_op(op) ||
+                                       (is_onnx_op(op) && ir::find_op(op)));
   if (!supported)
     missing_.push_back(concat(call.op, " '", printable(flat.label), "': the operator is not implemented"));
 }

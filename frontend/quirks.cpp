@@ -103,6 +103,19 @@ void exponent_type(Call& c) {
   if (c.in(0) && c.in(1)) c.inputs[1] = ir::cast(c.inputs[1], c.inputs[0].dtype());
 }
 
+// Before opset 21 scale and bias were given per group.
+void scale_of_groups(Call& c) {
+  if (!c.in(0) || c.in(0).rank() < 2) return;
+  const int64_t channels = c.in(0).dims()[1];
+  for (size_t i : {1, 2}) {
+    Value v = c.in(i);
+    if (!v || v.rank() != 1 || v.dims()[0] == 0 || channels % v.dims()[0] != 0) continue;
+    const int64_t groups = v.dims()[0];
+    c.inputs[i] =
+        ir::reshape(ir::expand(ir::reshape(v, {groups, 1}), {groups, channels / groups}), {channels});
+  }
+}
+
 void scatter_elements(Call& c) { c.op = "ScatterElements"; }
 
 // Upsample is Resize as it was at opset 10: scales only, the coarse coordinates.
@@ -164,6 +177,7 @@ constexpr Quirk kQuirks[] = {
     {"Pad", 1, 2, rename_paddings},
     {"Split", 1, kNow, count_outputs},
     {"Pow", 12, kNow, exponent_type},
+    {"GroupNormalization", 18, 21, scale_of_groups},
     {"RandomUniform", 1, kNow, own_random},
     {"Scatter", 9, kNow, scatter_elements},
     {"Upsample", 1, kNow, upsample},
