@@ -1,4 +1,4 @@
-// scalar_gelu.cpp: smooth activations: Gelu, Swish, Softplus, Mish.
+// scalar_gelu.cpp: smooth activations: Gelu, Swish and SwiGLU, Softplus, Mish.
 #include <numbers>
 
 #include "ir/ops/scalar_rows.h"
@@ -53,6 +53,24 @@ const OpDef swish = formula(
       return {g.dy[0] * (s + x * (s * (1.0 - s)))};
     });
 
+// Swish(a) * b
+const OpDef swiglu = formula(
+    "SwiGLU", 2, 2, {{"alpha", 1.0}}, Precision::widest,
+    [](const Node& n) {
+      require(n.in_type(0).dims == n.in_type(1).dims, "inputs ", to_string(n.in_type(0).dims), " and ",
+              to_string(n.in_type(1).dims), " must have one shape");
+      return infer_floats(n);
+    },
+    [](Graph&, const Node& n, const Values& in) -> Values {
+      double alpha = n.f("alpha");
+      return {in[0] * sigmoid(alpha == 1 ? in[0] : in[0] * alpha) * in[1]};
+    },
+    [](Grad& g) -> Values {
+      double alpha = g.node.f("alpha");
+      Value a = g.in[0], x = alpha == 1 ? a : a * alpha, s = sigmoid(x);
+      return {g.dy[0] * g.in[1] * (s + x * (s * (1.0 - s))), g.dy[0] * (a * s)};
+    });
+
 // log(1 + e^x) without overflow.
 Value softplus_of(Value x) { return apply("Maximum", {constant_like(x, 0), x}) + log1p(exp(-abs(x))); }
 const OpDef softplus = formula(
@@ -70,6 +88,7 @@ const OpDef mish = formula(
 
 MEZZO_REGISTER_OP(gelu);
 MEZZO_REGISTER_OP(swish);
+MEZZO_REGISTER_OP(swiglu);
 MEZZO_REGISTER_OP(softplus);
 MEZZO_REGISTER_OP(mish);
 
