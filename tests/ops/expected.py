@@ -32,12 +32,8 @@ AS_INPUTS = {"Reshape": {1: "shape"}, "Expand": {1: "shape"}, "Squeeze": {1: "ax
 AS_INPUTS.update({"Reduce" + kind: REDUCE for kind in
                   ("Sum", "Max", "Min", "Prod", "Mean", "SumSquare", "L1", "L2", "LogSum", "LogSumExp")})
 # Outputs behind ONNX's own are the IR's business.
-<<<<<<< HEAD
-OUTPUTS = {"SoftmaxCrossEntropyLoss": 2, "MaxPool": 2}
-FLOAT_INPUTS = ("roi", "scales")
-=======
 OUTPUTS = {"SoftmaxCrossEntropyLoss": 2, "MaxPool": 2, "LayerNormalization": 3, "Attention": 4}
->>>>>>> 6c6c80c (Normalizations, Lp norms and pools, RotaryEmbedding, SwiGLU and Attention, with gradients)
+FLOAT_INPUTS = ("roi", "scales")
 # What onnxruntime computes differently from the specification (SAME pads of dilated pools), or draws at random.
 NOT_AN_ORACLE = re.compile(r"Dropout|Random|(Max|Average|Lp)Pool .*dilations.*SAME")
 
