@@ -1,0 +1,205 @@
+#!/usr/bin/env python3
+"""One training step of many architectures (architectures.py), exported by PyTorch, beside PyTorch itself.
+
+    python3 tests/bench/check_architectures.py [MEZZO] [--only REGEX] [--exporter REGEX] [--precision fp32|bf16|fp16|all]
+        [--device cpu|cuda|reference] [--keep DIR] [--verbose]          needs torch, onnx, onnxscript, numpy
+
+Every net goes through the dynamo exporter (optimised, unless that folds BatchNorm, and not) and the TorchScript one at opset 13 and 17. Loss and every gradient of
+`mezzo grad` are compared with PyTorch's in float64, by relative L2 distance: fp32 within max(1e-4, 5 x PyTorch's own fp32 error); 16 bits:
+the median within 1.5 x and the largest within 2.5 x of what PyTorch's autocast gets wrong. Initializers are matched to parameters by value.
+"""
+import argparse
+import contextlib
+import copy
+import io
+import os
+import re
+import subprocess
+import tempfile
+import warnings
+
+import numpy as np
+import onnx
+import onnx.numpy_helper
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from architectures import NETS
+
+EXPORTERS = {
+    "dyn": dict(dynamo=True, external_data=False),
+    "dynraw": dict(dynamo=True, optimize=False, external_data=False),
+    "ts13": dict(dynamo=False, opset_version=13, do_constant_folding=False, training=torch.onnx.TrainingMode.TRAINING),
+    "ts17": dict(dynamo=False, opset_version=17, do_constant_folding=False, training=torch.onnx.TrainingMode.TRAINING),
+}
+LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
+
+
+def loss_of(out, labels, kind):
+    if kind == "cross_entropy" and out.dim() == labels.dim() + 1 and out.shape[1:-1] != labels.shape[1:] and out.shape[:-1] == labels.shape:
+        out = out.movedim(-1, 1)  # scores (..., C), as mezzo reads them where only that fits
+    return LOSSES[kind](out, labels)
+
+
+def step(net, x, labels, kind, dtype, scale=1.0):
+    """Loss and gradients by parameter. bf16 and fp16: under autocast, the loss times `scale`."""
+    net = copy.deepcopy(net)
+    low = dtype in (torch.bfloat16, torch.float16)
+    net, width = net.to(torch.float32 if low else dtype), torch.float32 if low else dtype
+    x = [v.to(width) if v.is_floating_point() else v for v in x]
+    labels = labels.to(width) if labels.is_floating_point() else labels
+    with torch.autocast("cpu", dtype) if low else contextlib.nullcontext():
+        out = net(*x)
+    loss = loss_of(out.to(width), labels, kind)
+    (loss * scale).backward()
+    return loss.item(), {k: (p.grad.double() / scale).numpy() for k, p in net.named_parameters() if p.grad is not None}
+
+
+def relative(a, b):
+    norm = np.linalg.norm(b)
+    distance = np.linalg.norm(np.asarray(a, np.float64) - b)
+    return distance / norm if norm > 0 else distance
+
+
+def export(net, x, path, exporter):
+    names = [f"input{i}" for i in range(len(x))]
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        warnings.simplefilter("ignore")
+        torch.onnx.export(copy.deepcopy(net), tuple(x), path, input_names=names, output_names=["output"], **EXPORTERS[exporter])
+
+
+def matched(path, net):
+    """Initializer name -> (parameter, how its gradient lies in the parameter's)."""
+    pairs = {}
+    for tensor in onnx.load(path).graph.initializer:
+        value = onnx.numpy_helper.to_array(tensor)
+        if value.dtype != np.float32:
+            continue
+        for name, p in net.named_parameters():
+            p = p.detach().numpy()
+            if value.shape == p.shape and np.array_equal(value, p):
+                pairs[tensor.name] = (name, lambda g, like: g)
+            elif p.ndim == 2 and value.shape == p.T.shape and np.array_equal(value, p.T):
+                pairs[tensor.name] = (name, lambda g, like: g.T)
+            elif value.size == p.size and value.size > 1 and np.array_equal(value.ravel(), p.ravel()):
+                pairs[tensor.name] = (name, lambda g, like: g.reshape(like))
+            else:
+                continue
+            break
+    return pairs
+
+
+class Case:
+    def __init__(self, name):
+        torch.manual_seed(3)
+        self.net, self.x, self.labels, self.kind = NETS[name]()
+        self.net.train()
+        # The dynamo exporter's optimiser folds BatchNorm into its neighbours, also in training mode: another net.
+        self.folds = any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.net.modules())
+        with torch.no_grad():  # no two equal parameters, none at its special starting value
+            for p in self.net.parameters():
+                p.add_(0.1 * torch.rand_like(p))
+        run = lambda dtype, scale=1.0: step(self.net, self.x, self.labels, self.kind, dtype, scale)
+        self.loss, self.want = run(torch.float64)
+        largest = max(np.linalg.norm(g) for g in self.want.values())
+        self.live = {k for k, g in self.want.items() if np.linalg.norm(g) > 1e-3 * largest}  # smaller ones cancel
+        self.errors = {}
+        for key, dtype, scale in (("fp32", torch.float32, 1.0), ("bf16", torch.bfloat16, 1.0), ("fp16", torch.float16, 1024.0)):
+            try:
+                loss, got = run(dtype, scale)
+                self.errors[key] = (abs(loss - self.loss) / abs(self.loss), {k: relative(got[k], self.want[k]) for k in self.live})
+            except RuntimeError:  # autocast has no such kernel on this CPU: no anchor
+                pass
+
+    def judge(self, path, got, precision):
+        pairs = matched(path, self.net)
+        errors, reasons = {}, []
+        for initializer, (parameter, place) in pairs.items():
+            if parameter not in self.live:
+                continue
+            grad = got.get("grad:" + initializer)
+            if grad is None:
+                reasons.append(f"no gradient of {initializer}")
+                continue
+            want = place(self.want[parameter], grad.shape)
+            errors[initializer] = relative(grad, want) if grad.shape == want.shape else float("inf")
+        lost = self.live - {p for p, _ in pairs.values()}
+        loss = abs(float(got["loss"]) - self.loss) / abs(self.loss)
+        anchor = self.errors.get(precision)
+        if anchor is None:
+            return "skipped", "PyTorch's autocast does not run it", errors
+        values, own = list(errors.values()) or [0.0], list(anchor[1].values()) or [0.0]
+        if precision == "fp32":
+            bad = [f"{k} {e:.1e}" for k, e in errors.items() if e > max(1e-4, 5 * max(own))]
+            reasons += bad[:3]
+            if loss > max(1e-4, 5 * anchor[0]):
+                reasons.append(f"loss {loss:.1e}")
+        else:
+            if np.median(values) > max(2e-3, 1.5 * np.median(own)):
+                reasons.append(f"median {np.median(values):.1e}, PyTorch {np.median(own):.1e}")
+            if max(values) > max(4e-3, 2.5 * max(own)):
+                reasons.append(f"max {max(values):.1e} ({max(errors, key=errors.get)}), PyTorch {max(own):.1e}")
+        note = f"{len(errors)} gradients, median {np.median(values):.1e} max {max(values):.1e} (PyTorch {np.median(own):.1e} {max(own):.1e})"
+        if lost:
+            note += f"; not in the file by value: {len(lost)}"
+        return ("FAIL" if reasons else "ok"), "; ".join(reasons + [note]), errors
+
+
+def run(mezzo, path, case, precision, device, folder):
+    feed = {f"input{i}": v.numpy() for i, v in enumerate(case.x)}
+    names = {i.name for i in onnx.load(path).graph.input}
+    np.savez(os.path.join(folder, "feed.npz"), labels=case.labels.numpy(), **{k: v for k, v in feed.items() if k in names})
+    out = os.path.join(folder, "grads.npz")
+    command = [mezzo, "grad", path, "--feed", os.path.join(folder, "feed.npz"), "--loss", case.kind, "--precision", precision, "--mode", "train", "--out", out]
+    command += ["--loss-scale", "1024"] if precision == "fp16" else []
+    command += ["--device", device] if device else []
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        kind = "refused" if done.returncode in (3, 4) else "crash"
+        return kind, f"exit {done.returncode}: " + " | ".join(done.stderr.strip().splitlines()[:4])
+    with np.load(out) as got:
+        return case.judge(path, dict(got), precision)[:2]
+
+
+def main():
+    a = argparse.ArgumentParser()
+    a.add_argument("mezzo", nargs="?", default="build/mezzo")
+    a.add_argument("--only", default="")
+    a.add_argument("--exporter", default="")
+    a.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16", "all"])
+    a.add_argument("--device")
+    a.add_argument("--keep", help="exported files stay here, and are read from here where they are")
+    a.add_argument("--verbose", action="store_true")
+    a = a.parse_args()
+    torch.set_num_threads(1)
+    counts = {}
+    with tempfile.TemporaryDirectory() as folder:
+        keep = a.keep or folder
+        os.makedirs(keep, exist_ok=True)
+        for name in NETS:
+            if not re.search(a.only, name):
+                continue
+            case = Case(name)
+            for exporter in EXPORTERS:
+                if not re.search(a.exporter, exporter) or (exporter == "dyn" and case.folds):
+                    continue
+                path = os.path.join(keep, f"{name}.{exporter}.onnx")
+                if not os.path.exists(path):
+                    try:
+                        export(case.net, case.x, path, exporter)
+                    except Exception as e:
+                        counts["not exported"] = counts.get("not exported", 0) + 1
+                        print(f"PyTorch does not export {name} ({exporter}): {str(e).splitlines()[0][:120]}", flush=True)
+                        continue
+                for precision in ("fp32", "bf16", "fp16") if a.precision == "all" else (a.precision,):
+                    status, text = run(a.mezzo, path, case, precision, a.device, folder)
+                    counts[status] = counts.get(status, 0) + 1
+                    if a.verbose or status != "ok":
+                        print(f"{status:8s} {precision} {name}.{exporter}: {text}", flush=True)
+    print(", ".join(f"{n} {status}" for status, n in sorted(counts.items())))
+    return 1 if any(counts.get(s) for s in ("FAIL", "crash", "refused")) or not counts else 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
