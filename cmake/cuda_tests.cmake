@@ -12,6 +12,8 @@ function(mezzo_fake_library source soname)
 endfunction()
 
 mezzo_test(cuda LAYERS ir frontend passes codegen runtime)
+# Kernels as host C++ on the simulator of tests/cuda_sim.
+mezzo_test(cuda_kernels LAYERS ir passes codegen WITH ops cuda_sim)
 mezzo_fake_library(fake_nvrtc libnvrtc.so.13)
 
 find_path(MEZZO_CUDA_INCLUDE cublasLt.h PATHS /usr/local/cuda/include)

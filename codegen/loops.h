@@ -38,6 +38,15 @@ struct Segment {
 // own, which compute again what they share; right only where no output overwrites an input.
 std::vector<Segment> find_segments(const ir::Graph& body, bool may_split);
 
+// A value that one pass over the row computes and a later one needs.
+struct KeptValue {
+  ir::Value value;
+  int pass;  // that computes it
+};
+// At most `room` of them: those that a later pass asks for by themselves, and that take `worth` operations or
+// more to compute again. Inputs count as none.
+std::vector<KeptValue> choose_kept(const Segment& segment, int64_t worth, int64_t room);
+
 // A loop: `coordinate` is a dim of the domain, which stands for its merged neighbours before it as well
 // (whose coordinates are then 0); `extent` is the product.
 struct Axis {
@@ -66,8 +75,11 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
 // The segment as text without names of buffers: equal texts make equal code.
 std::string segment_text(const ir::Graph& body, const Segment& segment);
 
-// Which outputs of a planned node share memory with one of its inputs.
-std::vector<bool> outputs_over_inputs(const ir::Node& node);
+// Which inputs of a planned node may share memory with outputs, and which outputs share memory with inputs.
+struct Overlaps {
+  std::vector<bool> inputs, outputs;
+};
+Overlaps overlaps(const ir::Node& node);
 
 // The machine operation that combines two numbers of a reduction, and what it starts from.
 ir::Code combining(ir::Reduction how, ir::DType type);

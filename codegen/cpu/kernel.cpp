@@ -30,7 +30,7 @@ struct Part {
 class KernelLaunch : public Launch {
  public:
   KernelLaunch(const ir::Node& kernel, std::string name, KernelSet& set) : threads_(set.threads_) {
-    auto aliased = outputs_over_inputs(kernel);
+    auto aliased = overlaps(kernel).outputs;
     auto segments =
         find_segments(*kernel.body, std::find(aliased.begin(), aliased.end(), true) == aliased.end());
     std::unordered_map<const ir::Node*, size_t> number;

@@ -12,35 +12,6 @@ constexpr int64_t kWorthKeeping = 12;
 // Elements a task with partial results should handle at least, and the most such tasks.
 constexpr int64_t kPartialElements = 32768, kPartialTasks = 32;
 
-int64_t weight(const ir::Node& n) {
-  if (n.op().meaning != ir::Meaning::scalar) return 0;
-  switch (n.op().scalar.code) {
-    case ir::Code::program: return static_cast<int64_t>(n.op().scalar.program().body.size());
-    case ir::Code::div:
-    case ir::Code::sqrt:
-    case ir::Code::mod:
-    case ir::Code::fmod: return 5;
-    case ir::Code::cast: return ir::is_low(n.type().dtype) ? 5 : 0;
-    default: return 1;
-  }
-}
-
-bool is_reduction(const ir::Node& n) { return n.op().meaning == ir::Meaning::reduce; }
-
-// The nodes needed to compute `roots`, not looking behind reductions.
-std::unordered_map<const ir::Node*, bool> needed(const ir::Values& roots) {
-  std::unordered_map<const ir::Node*, bool> seen;
-  std::vector<const ir::Node*> stack;
-  for (const ir::Value& v : roots) stack.push_back(v.node);
-  while (!stack.empty()) {
-    const ir::Node* n = stack.back();
-    stack.pop_back();
-    if (!seen.emplace(n, true).second || is_reduction(*n)) continue;
-    for (const ir::Value& v : n->inputs()) stack.push_back(v.node);
-  }
-  return seen;
-}
-
 }  // namespace
 
 SegmentPlan::SegmentPlan(const ir::Graph& graph, Segment s, std::vector<bool> shares_memory, int wanted_lanes)
@@ -69,7 +40,8 @@ SegmentPlan::SegmentPlan(const ir::Graph& graph, Segment s, std::vector<bool> sh
     }
   nest = plan_nest(*body, segment.domain, segment.folded, roots, written, known, lanes);
   share_out();
-  choose_kept();
+  if (row_elements * 4 <= kKeptBytes)
+    kept = choose_kept(segment, kWorthKeeping, kKeptBytes / 4 / std::max<int64_t>(row_elements, 1));
 }
 
 void SegmentPlan::share_out() {
@@ -106,46 +78,6 @@ void SegmentPlan::share_out() {
   most = std::max<int64_t>(1, std::min(most, elements / (4 * largest)));
   items_per_task = (items + most - 1) / most;
   tasks = (items + items_per_task - 1) / items_per_task;
-}
-
-// Among the values that one pass computes and a later one needs: those a later pass asks for by themselves.
-void SegmentPlan::choose_kept() {
-  if (segment.passes < 2 || row_elements * 4 > kKeptBytes) return;
-  std::vector<ir::Values> roots(static_cast<size_t>(segment.passes));
-  auto at = [&](int pass) -> ir::Values& { return roots[static_cast<size_t>(pass)]; };
-  for (const FoldedValue& f : segment.row) at(f.pass).push_back(f.operand);
-  for (const FoldedValue& f : segment.free)
-    if (!f.per_row) at(f.pass).push_back(f.operand);
-  for (const Result& r : segment.results)
-    if (r.when == When::pass) at(r.pass).push_back(r.value);
-  std::unordered_map<const ir::Node*, int> first;  // pass that computes a node first
-  int64_t room = kKeptBytes / 4 / std::max<int64_t>(row_elements, 1);
-  for (int p = 0; p < segment.passes; p++) {
-    auto here = needed(at(p));
-    auto wanted_by_new = [&](const ir::Node* n) {
-      for (const ir::Value& v : at(p))
-        if (v.node == n) return true;
-      for (const ir::Node* user : segment.nodes)
-        if (here.count(user) && !first.count(user) && !is_reduction(*user))
-          for (const ir::Value& v : user->inputs())
-            if (v.node == n) return true;
-      return false;
-    };
-    for (const ir::Node* n : segment.nodes) {
-      auto it = first.find(n);
-      if (!here.count(n) || it == first.end() || is_reduction(*n) || n->type().dims != segment.domain)
-        continue;
-      int64_t cost = 0;
-      for (const auto& [below, yes] : needed({n->out()})) cost += yes ? weight(*below) : 0;
-      bool known =
-          std::any_of(kept.begin(), kept.end(), [&](const KeptValue& k) { return k.value.node == n; });
-      if (cost >= kWorthKeeping && !known && room > 0 && wanted_by_new(n)) {
-        kept.push_back({n->out(), it->second});
-        room--;
-      }
-    }
-    for (const auto& [n, yes] : here) first.emplace(n, p);
-  }
 }
 
 std::vector<const ir::Node*> SegmentPlan::inputs() const {

@@ -6,12 +6,6 @@
 
 namespace mezzo::codegen::cpu {
 
-// A value kept in a buffer over the row because later passes need it and computing it again would cost more.
-struct KeptValue {
-  ir::Value value;
-  int pass;  // that computes it
-};
-
 // A segment's function does tasks [begin, end); each handles `items_per_task` items; an item is one row, or a
 // block of a row of vectors. Buffers: the Inputs among segment.nodes in order, one per result, one per free
 // reduction with the partial results of all tasks, one for kept values. `combine` is a second function, run
@@ -43,7 +37,6 @@ struct SegmentPlan {
 
  private:
   void share_out();
-  void choose_kept();
 };
 
 // Writes the functions.

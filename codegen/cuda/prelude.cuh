@@ -13,6 +13,9 @@ typedef unsigned long long u64;
 typedef float f32;
 typedef double f64;
 
+// ---- names of the machine
+
+#ifndef MEZZO_SIMULATED
 struct bf16 {
   u16 bits;
 };
@@ -20,9 +23,6 @@ struct f16 {
   u16 bits;
 };
 
-// ---- names of the machine
-
-#ifndef MEZZO_SIMULATED
 #define DEVICE __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
 #define SHARED(type, name, count) __shared__ type name[count]
