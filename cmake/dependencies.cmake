@@ -9,8 +9,10 @@ find_package(CLI11 REQUIRED)
 find_package(PkgConfig REQUIRED)
 pkg_check_modules(libzip REQUIRED IMPORTED_TARGET libzip)
 pkg_check_modules(libxxhash REQUIRED IMPORTED_TARGET libxxhash)
+pkg_check_modules(images REQUIRED IMPORTED_TARGET libturbojpeg libpng zlib)
 add_library(libzip::zip ALIAS PkgConfig::libzip)
 add_library(xxHash::xxhash ALIAS PkgConfig::libxxhash)
+add_library(mezzo_images ALIAS PkgConfig::images)  # JPEG, PNG, and IDX compressed by gzip
 
 # The ONNX messages Mezzo reads, as a library of their own so that generated code keeps its own warnings.
 set(generated ${PROJECT_BINARY_DIR}/generated)

@@ -1,5 +1,5 @@
 # What is built from the layers: the library, the command, the model builders, the tests.
-set(mezzo_links mezzo_proto libzip::zip xxHash::xxhash mezzo_cpu Threads::Threads ${CMAKE_DL_LIBS})
+set(mezzo_links mezzo_proto libzip::zip mezzo_images xxHash::xxhash mezzo_cpu Threads::Threads ${CMAKE_DL_LIBS})
 set(everything $<TARGET_OBJECTS:ir> $<TARGET_OBJECTS:frontend> $<TARGET_OBJECTS:passes> $<TARGET_OBJECTS:codegen>
                $<TARGET_OBJECTS:runtime>)
 
@@ -57,6 +57,7 @@ if(MEZZO_TESTS)
   mezzo_test(passes LAYERS ir passes WITH ops)
   mezzo_test(codegen LAYERS ir passes codegen WITH ops)
   mezzo_test(runtime LAYERS ir frontend passes codegen runtime WITH nodes LINK nlohmann_json::nlohmann_json)
+  mezzo_test(data LAYERS ir frontend passes codegen runtime)
   mezzo_test(cli LAYERS ir frontend passes codegen runtime LINK nlohmann_json::nlohmann_json)
   if(TARGET cli_tests)
     add_dependencies(cli_tests mezzo-cli)

@@ -28,6 +28,19 @@ Dims labels_with_class_axis(const Dims& scores, size_t axis) {
   return out;
 }
 
+constexpr int64_t kIgnoredLabel = -100;  // torch.nn.CrossEntropyLoss's default; ONNX has none
+
+// (1 - part) * loss + part * mean over the labels that count of the mean over the classes of -log_prob: what
+// torch.nn.CrossEntropyLoss computes from `label_smoothing`. 0 where no label counts.
+Value smoothed(Value loss, Value log_prob, Value ids, double part) {
+  Value counts = ir::logical_not(ir::equal(ids, ir::constant_like(ids, kIgnoredLabel)));
+  Value each = ir::reduce_mean(log_prob, {1}, false), zero = ir::constant_like(each, 0);
+  Value number = ir::reduce_sum(ir::cast(counts, loss.dtype()), {}, false);
+  Value even = ir::reduce_sum(ir::where(counts, each, zero), {}, false) /
+               ir::maximum(number, ir::constant_like(number, 1));
+  return loss * (1 - part) - even * part;
+}
+
 Value cross_entropy(ir::Graph& graph, const ir::Output& output, const ObjectiveOptions& options) {
   Value scores = output.value;
   const Dims dims = scores.dims();
@@ -49,8 +62,9 @@ Value cross_entropy(ir::Graph& graph, const ir::Output& output, const ObjectiveO
     for (int64_t a = 1; a + 1 < scores.rank(); a++) perm.push_back(a);
     scores = ir::transpose(scores, perm);
   }
-  // torch.nn.CrossEntropyLoss's default; ONNX has none.
-  return ir::apply("SoftmaxCrossEntropyLoss", {scores, ids}, {{"ignore_index", int64_t{-100}}});
+  const ir::Values out =
+      ir::apply_all("SoftmaxCrossEntropyLoss", {scores, ids}, {{"ignore_index", kIgnoredLabel}});
+  return options.label_smoothing == 0 ? out[0] : smoothed(out[0], out[1], ids, options.label_smoothing);
 }
 
 }  // namespace
@@ -84,6 +98,11 @@ void attach_objective(ir::Graph& graph, const ObjectiveOptions& options) {
   // A 16-bit file's output is widened first: the loss is always computed in f32.
   ir::Output output = first;
   output.value = ir::cast(first.value, ir::compute_type(first.value.dtype()));
+  if (!(options.label_smoothing >= 0 && options.label_smoothing <= 1))
+    throw Error(ErrorCode::usage, "label smoothing is a part, 0 to 1", "--label-smoothing");
+  if (options.label_smoothing > 0 && options.kind != Objective::cross_entropy)
+    throw Error(ErrorCode::usage, "label smoothing has a meaning for cross_entropy only",
+                "--label-smoothing");
   Value loss;
   if (options.kind == Objective::cross_entropy) {
     loss = cross_entropy(graph, output, options);

@@ -26,6 +26,8 @@ struct ObjectiveOptions {
   // What the labels of cross_entropy look like, when that is known from the data; without it (N, C, ...) is
   // assumed where the scores have a second axis.
   std::optional<ir::Type> labels;
+  // cross_entropy: this part of the weight is spread evenly over all classes, 0 to 1.
+  double label_smoothing = 0;
 };
 
 // Appends input `labels_key` and output "loss" (f32 or f64, no dims). Throws Error naming the output when it

@@ -1,8 +1,10 @@
 // add_optimizer: gradient outputs -> updates of parameters and slots, with the formulas of torch.optim in
 // their order, in f32 on the master weights (f64 for f64). See docs/loss-scaling.md for the order of a step.
 #include <map>
+#include <tuple>
 
 #include "ir/build.h"
+#include "ir/glob.h"
 #include "ir/op.h"
 #include "passes/passes.h"
 #include "passes/step_names.h"
@@ -29,6 +31,27 @@ void check_options(const Options& options) {
   } else {
     must(0 <= o.beta1 && o.beta1 < 1 && 0 <= o.beta2 && o.beta2 < 1, "betas must be in [0, 1)", "--betas");
     must(o.eps >= 0, "eps must not be negative", "--eps");
+  }
+  for (const ParameterGroup& g : o.groups) {
+    must(g.weight_decay.value_or(0) >= 0, "the weight decay of a group must not be negative", "--group");
+    must(g.lr_scale.value_or(0) >= 0, "the factor of a group's learning rate must not be negative",
+         "--group");
+  }
+}
+
+bool belongs(const Node& parameter, const ParameterGroup& group) {
+  return matches_glob(parameter.s("name"), group.match) &&
+         (!group.max_rank || static_cast<int64_t>(parameter.type().dims.size()) <= *group.max_rank);
+}
+
+// A group of nothing is a slip of the pen.
+void check_groups(const Graph& graph, const std::vector<size_t>& positions, const OptimizerOptions& o) {
+  for (const ParameterGroup& group : o.groups) {
+    bool any = false;
+    for (size_t at : positions) any |= belongs(*parameter_of(graph, graph.outputs[at]), group);
+    if (!any)
+      throw Error(ErrorCode::usage, concat("group '", group.match, "' has no trained parameter"), group.match,
+                  "`mezzo check` lists the names");
   }
 }
 
@@ -66,11 +89,9 @@ class Optimizer {
     Value step = graph.state(kStep, {DType::i64, {}}, StateKind::counter);
     set(step, step + 1);
     first_ = equal(step, constant_like(step, 0));
-    Value lr = graph.state(kLr, {DType::f64, {}}, StateKind::counter, o.lr);
-    step_size_ = lr;
-    keep_ = 1.0 - lr * o.weight_decay;
+    lr_ = graph.state(kLr, {DType::f64, {}}, StateKind::counter, o.lr);
     if (o.kind == OptimizerKind::sgd) return;
-    step_size_ = lr / (1.0 - power(kBeta1Power, o.beta1));
+    first_correction_ = 1.0 - power(kBeta1Power, o.beta1);
     second_correction_ = sqrt(1.0 - power(kBeta2Power, o.beta2));
   }
 
@@ -80,7 +101,7 @@ class Optimizer {
     Value p = cast(parameter->out(), type);
     g = cast(g, type);
     const std::string& name = parameter->s("name");
-    const Rounded& step = rounded_to(type);
+    const Numbers& step = numbers(type, *parameter);
     Value next = o_.kind == OptimizerKind::sgd ? sgd(name, p, g, step) : adam(name, p, g, step);
     set(parameter->out(), cast(next, parameter->type().dtype));
   }
@@ -96,14 +117,25 @@ class Optimizer {
     return now;
   }
 
-  // What depends on the step only, in the type of a parameter; made once per type.
-  struct Rounded {
+  // What depends on the step and the group only, in the type of a parameter; made once.
+  struct Numbers {
     Value step_size, keep, second_correction;
+    double weight_decay;
   };
-  const Rounded& rounded_to(DType type) {
-    auto [at, fresh] = rounded_.try_emplace(type);
+  const Numbers& numbers(DType type, const Node& parameter) {
+    std::optional<double> decay, scale;
+    for (const ParameterGroup& group : o_.groups) {
+      if (!belongs(parameter, group)) continue;
+      if (!decay) decay = group.weight_decay;
+      if (!scale) scale = group.lr_scale;
+    }
+    const double weight_decay = decay.value_or(o_.weight_decay);
+    auto [at, fresh] = numbers_.try_emplace({type, weight_decay, scale.value_or(1)});
+    if (!fresh) return at->second;
     auto round = [&](Value v) { return v ? cast(v, type) : v; };
-    if (fresh) at->second = {round(step_size_), round(keep_), round(second_correction_)};
+    const Value lr = scale.value_or(1) == 1 ? lr_ : lr_ * *scale;
+    at->second = {round(first_correction_ ? lr / first_correction_ : lr), round(1.0 - lr * weight_decay),
+                  round(second_correction_), weight_decay};
     return at->second;
   }
 
@@ -111,8 +143,8 @@ class Optimizer {
     return graph_.state(parameter + suffix, like.type(), StateKind::slot);
   }
 
-  Value sgd(const std::string& name, Value p, Value g, const Rounded& step) {
-    if (o_.weight_decay != 0) g = g + p * o_.weight_decay;
+  Value sgd(const std::string& name, Value p, Value g, const Numbers& step) {
+    if (step.weight_decay != 0) g = g + p * step.weight_decay;
     if (o_.momentum != 0) {
       Value old = slot(name, ".momentum", p);
       Value fresh = o_.dampening == 0 ? g : g * (1 - o_.dampening);
@@ -126,12 +158,12 @@ class Optimizer {
     return p - g * step.step_size;
   }
 
-  Value adam(const std::string& name, Value p, Value g, const Rounded& step) {
-    if (o_.weight_decay != 0) {
+  Value adam(const std::string& name, Value p, Value g, const Numbers& step) {
+    if (step.weight_decay != 0) {
       if (o_.kind == OptimizerKind::adamw)
         p = p * step.keep;
       else
-        g = g + p * o_.weight_decay;
+        g = g + p * step.weight_decay;
     }
     Value old_mean = slot(name, ".exp_avg", p), old_square = slot(name, ".exp_avg_sq", p);
     Value mean = lerp(old_mean, g, 1 - o_.beta1);
@@ -149,8 +181,8 @@ class Optimizer {
 
   Graph& graph_;
   const OptimizerOptions& o_;
-  Value first_, step_size_, keep_, second_correction_;
-  std::map<DType, Rounded> rounded_;
+  Value first_, lr_, first_correction_, second_correction_;
+  std::map<std::tuple<DType, double, double>, Numbers> numbers_;
 };
 
 }  // namespace
@@ -159,6 +191,7 @@ void add_optimizer(Graph& graph, const Options& options) {
   std::vector<size_t> positions = gradient_outputs(graph);
   if (!options.optimizer || positions.empty()) return;
   check_options(options);
+  check_groups(graph, positions, *options.optimizer);
   Scope scope(graph, Phase::update, {});
   Value unscale = graph.find_output(kUnscale);
   Values gradients;

@@ -132,6 +132,18 @@ bool read_pin(Options& options, const std::string& text) {
   return true;
 }
 
+bool read_group_into(Options& options, const std::string& text) {
+  std::optional<ParameterGroup> group = read_group(text);
+  if (group) optimizer_of(options).groups.push_back(*group);
+  return group.has_value();
+}
+
+std::string quoted(const std::string& text) {
+  std::string out = "\"";  // only the two characters that take_word resolves
+  for (char c : text) out += (c == '"' || c == '\\') ? std::string{'\\', c} : std::string{c};
+  return out + "\"";
+}
+
 // The next blank-separated word; blanks within double quotes belong to it, the quotes and escapes are
 // resolved.
 std::string take_word(std::string_view& text) {
@@ -152,6 +164,38 @@ std::string take_word(std::string_view& text) {
 
 }  // namespace
 
+std::optional<ParameterGroup> read_group(const std::string& text) {
+  const size_t colon = text.rfind(':');
+  if (colon == text.npos || colon == 0) return std::nullopt;
+  ParameterGroup group;
+  group.match = text.substr(0, colon);
+  for (size_t at = colon; at < text.size();) {
+    const size_t from = at + 1, to = std::min(text.find(',', from), text.size());
+    const std::string item = text.substr(from, to - from);
+    const size_t equals = item.find('=');
+    if (equals == item.npos) return std::nullopt;
+    const std::string key = item.substr(0, equals), value = item.substr(equals + 1);
+    bool read = false;
+    if (key == "weight_decay") read = read_real(value, group.weight_decay.emplace());
+    if (key == "lr_scale") read = read_real(value, group.lr_scale.emplace());
+    if (key == "max_rank") read = read_whole(value, group.max_rank.emplace());
+    if (!read) return std::nullopt;
+    at = to;
+  }
+  return group;
+}
+
+std::string write_group(const ParameterGroup& group) {
+  std::string items;
+  auto put = [&](const char* key, const std::string& value) {
+    items += concat(items.empty() ? "" : ",", key, "=", value);
+  };
+  if (group.weight_decay) put("weight_decay", ir::spell(*group.weight_decay));
+  if (group.lr_scale) put("lr_scale", ir::spell(*group.lr_scale));
+  if (group.max_rank) put("max_rank", std::to_string(*group.max_rank));
+  return concat(group.match, ":", items);
+}
+
 std::string write_options(const Options& options) {
   std::string out;
   auto put = [&](std::string_view key, const std::string& value) {
@@ -160,10 +204,10 @@ std::string write_options(const Options& options) {
   for (const Key& key : keys())
     if (std::string value = key.write(options); !value.empty()) put(key.name, value);
   for (const PrecisionOverride& pin : options.overrides) {
-    std::string pattern;  // only the two characters that take_word resolves
-    for (char c : pin.match) pattern += (c == '"' || c == '\\') ? std::string{'\\', c} : std::string{c};
-    put("pin", concat(ir::name(pin.dtype), ":\"", pattern, "\""));
+    put("pin", concat(ir::name(pin.dtype), ":", quoted(pin.match)));
   }
+  if (options.optimizer)
+    for (const ParameterGroup& group : options.optimizer->groups) put("group", quoted(write_group(group)));
   return out;
 }
 
@@ -174,7 +218,8 @@ Options read_options(std::string_view text) {
     if (word.empty()) continue;
     size_t equals = std::min(word.find('='), word.size());
     std::string name = word.substr(0, equals), value = word.substr(std::min(equals + 1, word.size()));
-    bool known = name == "pin", read = known && read_pin(options, value);
+    bool known = name == "pin" || name == "group";
+    bool read = known && (name == "pin" ? read_pin(options, value) : read_group_into(options, value));
     for (const Key& key : keys())
       if (key.name == name) {
         known = true;

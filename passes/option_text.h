@@ -10,6 +10,11 @@ std::string write_options(const Options& options);
 // Throws Error naming the word that is wrong.
 Options read_options(std::string_view text);
 
+// "PATTERN:weight_decay=0,lr_scale=0.1,max_rank=1" (at least one of the three) <-> a group; nothing for
+// another text.
+std::optional<ParameterGroup> read_group(const std::string& text);
+std::string write_group(const ParameterGroup& group);
+
 // The line that heads a dump, "# options ...\n"; and the options of the comment lines of one ("options ..."
 // or none).
 std::string options_comment(const Options& options);

@@ -6,11 +6,20 @@
 namespace mezzo::passes {
 
 enum class OptimizerKind : uint8_t { sgd, adam, adamw };
+// What is different for some parameters. Each of the two is decided by the first group that matches a parameter and
+// says something about it.
+struct ParameterGroup {
+  std::string match;                   // glob over names
+  std::optional<int64_t> max_rank;     // only parameters of at most so many dims
+  std::optional<double> weight_decay;  // instead of the optimizer's
+  std::optional<double> lr_scale;      // factor of the learning rate
+};
 // Semantics and defaults of torch.optim.{SGD,Adam,AdamW}.
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::sgd;
   double lr = 0.01, momentum = 0, dampening = 0, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   bool nesterov = false;
+  std::vector<ParameterGroup> groups;
 };
 
 enum class LossScaleKind : uint8_t { none, fixed, dynamic };

@@ -5,6 +5,8 @@
 #include <cstring>
 #include <numeric>
 
+#include "runtime/data/random.h"
+
 namespace mezzo::runtime {
 namespace {
 
@@ -18,14 +20,6 @@ std::string join(const std::vector<std::string>& names) {
   std::string out;
   for (auto& n : names) out += (out.empty() ? "'" : ", '") + n + "'";
   return out.empty() ? "none" : out;
-}
-
-// splitmix64 (Steele, Lea, Flood 2014): a bijection with good mixing, small enough to be the same everywhere.
-uint64_t mix(uint64_t x) {
-  x += 0x9e3779b97f4a7c15;
-  x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9;
-  x = (x ^ (x >> 27)) * 0x94d049bb133111eb;
-  return x ^ (x >> 31);
 }
 
 bool fits(int64_t v, DType to) {
@@ -168,11 +162,15 @@ void BatchOrder::start_epoch() {
   if (!shuffle_) return;
   uint64_t key = mix(seed_ ^ mix(static_cast<uint64_t>(epoch_)));
   for (size_t i = order_.size(); i > 1; i--) {
-    uint64_t random = mix(key + i);
-    // The high half of a 128-bit product maps 64 random bits to [0, i).
-    auto j = static_cast<size_t>((static_cast<unsigned __int128>(random) * i) >> 64);
-    std::swap(order_[i - 1], order_[j]);
+    std::swap(order_[i - 1], order_[below(mix(key + i), i)]);
   }
+}
+
+void BatchOrder::go_to(const Place& place) {
+  check(place.epoch >= 0 && place.taken >= 0 && place.taken < samples_, "a place outside of the epoch");
+  epoch_ = place.epoch;
+  start_epoch();
+  at_ = place.taken;
 }
 
 std::vector<int64_t> BatchOrder::next() {

@@ -50,6 +50,12 @@ class BatchOrder {
   // The epoch that next() will draw from, counting from 0.
   int64_t epoch() const { return epoch_; }
   bool at_epoch_start() const { return at_ == 0; }
+  // A position in the order: samples of `epoch` that next() has returned.
+  struct Place {
+    int64_t epoch = 0, taken = 0;
+  };
+  Place place() const { return {epoch_, at_}; }
+  void go_to(const Place& place);
 
  private:
   void start_epoch();

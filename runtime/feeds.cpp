@@ -1,6 +1,7 @@
 #include "runtime/feeds.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include "runtime/data.h"
 
@@ -104,6 +105,13 @@ int64_t class_axis(const ir::Dims& scores, const ir::Dims& labels) {
   return -1;
 }
 
+Hits& Hits::operator+=(const Hits& other) {
+  right += other.right;
+  in_top5 += other.in_top5;
+  counted += other.counted;
+  return *this;
+}
+
 Hits count_hits(const ir::Tensor& scores, const ir::Tensor& labels) {
   Hits hits;
   int64_t axis = class_axis(scores.dims(), labels.dims());
@@ -114,11 +122,17 @@ Hits count_hits(const ir::Tensor& scores, const ir::Tensor& labels) {
   for (int64_t i = 0; i < labels.count(); i++) {
     int64_t label = labels.get_int(i);
     if (label == kIgnored) continue;
-    int64_t first = i / inner * inner * classes + i % inner, best = 0;
-    for (int64_t c = 1; c < classes; c++)
-      if (scores.get(first + c * inner) > scores.get(first + best * inner)) best = c;
     hits.counted++;
-    hits.right += best == label;
+    if (label < 0 || label >= classes) continue;
+    const int64_t first = i / inner * inner * classes + i % inner;
+    const double own = scores.get(first + label * inner);
+    int64_t before = std::isnan(own) ? classes : 0;  // classes that come before the label's
+    for (int64_t c = 0; c < classes; c++) {
+      const double score = scores.get(first + c * inner);
+      before += score > own || (score == own && c < label);
+    }
+    hits.right += before == 0;
+    hits.in_top5 += before < 5;
   }
   return hits;
 }

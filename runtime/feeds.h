@@ -28,10 +28,12 @@ void check_class_ids(const std::string& name, const ir::Tensor& labels, int64_t 
 // The class axis of scores [N, C, ...] or [..., C] for labels of these dims; -1 when neither fits.
 int64_t class_axis(const ir::Dims& scores, const ir::Dims& labels);
 
-// Number of labels that count (not -100) and of those at which the largest score is the label's. {0, 0} when
-// scores and labels do not fit each other.
+// Number of labels that count (not -100), of those at which the largest score is the label's, and of those
+// where the label's is among the five largest (equal scores: those of lower classes first). Zeros when scores
+// and labels do not fit each other.
 struct Hits {
-  int64_t right = 0, counted = 0;
+  int64_t right = 0, in_top5 = 0, counted = 0;
+  Hits& operator+=(const Hits&);
 };
 Hits count_hits(const ir::Tensor& scores, const ir::Tensor& labels);
 

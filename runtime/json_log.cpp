@@ -2,6 +2,7 @@
 
 #include <cerrno>
 #include <cmath>
+#include <filesystem>
 #include <nlohmann/json.hpp>
 
 #include "runtime/atomic_file.h"
@@ -15,10 +16,21 @@ Json number(double v) { return std::isfinite(v) ? Json(v) : Json(nullptr); }
 
 }  // namespace
 
-JsonLog::JsonLog(std::string path) : path_(std::move(path)) {
+JsonLog::JsonLog(std::string path, int64_t keep) : path_(std::move(path)), bytes_(keep) {
   if (path_.empty()) return;
+  if (keep > 0) {
+    std::error_code error;
+    const auto size = static_cast<int64_t>(std::filesystem::file_size(path_, error));
+    if (error) throw_file_error("read", path_, error.value());
+    if (size < keep)
+      throw Error(ErrorCode::bad_input,
+                  concat("log '", path_, "' has ", size, " bytes, fewer than at the checkpoint (", keep, ")"),
+                  path_, "give another --log");
+    std::filesystem::resize_file(path_, static_cast<uintmax_t>(keep), error);
+    if (error) throw_file_error("write", path_, error.value());
+  }
   errno = 0;
-  out_.open(path_, std::ios::binary | std::ios::trunc);
+  out_.open(path_, std::ios::binary | (keep > 0 ? std::ios::app : std::ios::trunc));
   if (!out_) throw_file_error("write", path_, errno ? errno : EIO);
 }
 
@@ -33,15 +45,20 @@ void JsonLog::step(const StepResult& r) {
   line(row.dump(-1, ' ', false, Json::error_handler_t::replace));
 }
 
-void JsonLog::evaluation(int64_t epoch, int64_t step, double loss, double top1) {
+void JsonLog::evaluation(int64_t epoch, int64_t step, const Evaluation& e) {
   if (path_.empty()) return;
-  line(Json{{"epoch", epoch}, {"step", step}, {"eval_loss", number(loss)}, {"eval_top1", number(top1)}}
+  line(Json{{"epoch", epoch},
+            {"step", step},
+            {"eval_loss", number(e.loss)},
+            {"eval_top1", number(e.top1)},
+            {"eval_top5", number(e.top5)}}
            .dump());
 }
 
 void JsonLog::line(const std::string& text) {
   errno = 0;
   out_ << text << '\n' << std::flush;
+  bytes_ += static_cast<int64_t>(text.size()) + 1;
   if (!out_) throw_file_error("write", path_, errno ? errno : EIO);
 }
 

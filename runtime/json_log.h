@@ -5,25 +5,30 @@
 #include <string>
 
 #include "mezzo/trainer.h"
+#include "runtime/evaluation.h"
 
 namespace mezzo::runtime {
 
 class JsonLog {
  public:
-  // Truncates `path`. An empty path logs nothing. Errors, also later ones, are Error(bad_input) naming the
-  // path.
-  explicit JsonLog(std::string path);
+  // Keeps the first `keep` bytes of the file and goes on behind them; a file shorter than that is an error.
+  // An empty path logs nothing. Errors, also later ones, are Error(bad_input) naming the path.
+  explicit JsonLog(std::string path, int64_t keep = 0);
+  // Length of the file.
+  int64_t bytes() const { return bytes_; }
 
   // {"step", "loss", "lr", "grad_norm", "scale", "skipped", "ms"}, and "overflow" {"node", "op", "phase"} for
   // a skipped step. Numbers that are not finite are null, because JSON has no word for them.
   void step(const StepResult& result);
-  // {"epoch", "step", "eval_loss", "eval_top1"}; eval_top1 is null where it has no meaning.
-  void evaluation(int64_t epoch, int64_t step, double loss, double top1);
+  // {"epoch", "step", "eval_loss", "eval_top1", "eval_top5"}; the last two are null where they have no
+  // meaning.
+  void evaluation(int64_t epoch, int64_t step, const Evaluation& evaluation);
 
  private:
   void line(const std::string& text);
   std::string path_;
   std::ofstream out_;
+  int64_t bytes_ = 0;
 };
 
 }  // namespace mezzo::runtime

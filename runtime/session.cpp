@@ -7,6 +7,7 @@
 #include "frontend/export.h"
 #include "passes/step_names.h"
 #include "runtime/data.h"
+#include "runtime/schedule.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -58,7 +59,11 @@ double initial_lr(const Optimizer& optimizer) {
 }
 
 Session::Session(std::shared_ptr<const LoadedModel> model, CompileOptions options)
-    : model_(std::move(model)), options_(std::move(options)), lr_(initial_lr(options_.optimizer)) {}
+    : model_(std::move(model)), options_(std::move(options)), lr_(initial_lr(options_.optimizer)) {
+  check_schedule(options_.schedule);
+}
+
+double Session::lr() const { return lr_ * lr_factor(options_.schedule, counter(passes::kStep)); }
 
 void Session::prepare_from_options() {
   std::optional<Signature> signature = signature_from_options(*model_, options_.inputs);
@@ -82,6 +87,15 @@ const Compiled& Session::prepare(const Signature& signature, Purpose purpose, co
     if (port.name == options_.loss.labels && options_.loss.kind != Loss::Kind::output)
       complete.labels = port.type.dims;
   return programs_.insert_or_assign(std::pair(purpose, complete), std::move(compiled)).first->second;
+}
+
+SessionNames Session::names() const { return {parameters(), {statistics_.begin(), statistics_.end()}}; }
+
+void Session::restore(Arrays states, const SessionNames& names, int64_t draws) {
+  states_.restore(std::move(states));
+  trained_ = {names.trained.begin(), names.trained.end()};
+  statistics_ = {names.statistics.begin(), names.statistics.end()};
+  draws_ = draws;
 }
 
 std::vector<std::string> Session::parameters() const { return {trained_.begin(), trained_.end()}; }
@@ -130,7 +144,7 @@ int64_t Session::counter(const char* name) const {
 }
 
 void Session::set_step_states(int64_t draw) {
-  if (states_.has(passes::kLr)) states_.at(passes::kLr).set(0, lr_);
+  if (states_.has(passes::kLr)) states_.at(passes::kLr).set(0, lr());
   if (!states_.has(kKey)) return;
   ir::Tensor& key = states_.at(kKey);
   key.set_int(0, static_cast<int64_t>(options_.seed ^ (options_.seed >> 32)));
@@ -157,6 +171,7 @@ StepResult Session::step(const std::vector<Arrays>& window) {
 
   Arrays outputs;
   std::vector<int64_t> draws;
+  const double used_lr = lr();
   try {
     for (Bound& b : bound) {
       draws.push_back(draws_++);
@@ -176,7 +191,7 @@ StepResult Session::step(const std::vector<Arrays>& window) {
   result.grad_norm = number(outputs, passes::kGradNorm);
   result.scale = number(outputs, passes::kScaleUsed);
   result.skipped = number(outputs, passes::kFinite) == 0;
-  result.lr = lr_;
+  result.lr = used_lr;
   if (!result.skipped) return result;
   result.overflow = find_overflow(window, draws, static_cast<float>(result.scale));
   if (counter(passes::kSkippedInARow) >= kMaxSkipsInARow)

@@ -22,6 +22,11 @@ struct GradientOutcome {
   bool finite = true;
 };
 
+// Names of states that belong to the model's file.
+struct SessionNames {
+  std::vector<std::string> trained, statistics;  // sorted
+};
+
 // The states of a model in training and the programs that move them: one per purpose and signature, compiled
 // when it is first needed and kept. Not thread-safe; different sessions are independent.
 class Session {
@@ -40,9 +45,17 @@ class Session {
   // Compiles what `purpose` needs for batches of this signature, unless that is there already.
   const Compiled& prepare(const Signature& signature, Purpose purpose, const Arrays& values = {});
 
-  double lr() const { return lr_; }
+  // Of the next step; and what the schedule multiplies.
+  double lr() const;
+  double base_lr() const { return lr_; }
   void set_lr(double lr) { lr_ = lr; }
   const States& states() const { return states_; }
+  SessionNames names() const;
+  // Random draws so far: one per micro-batch, so that no two see the same numbers.
+  int64_t draws() const { return draws_; }
+  // Goes on from what states(), names() and draws() once were. Throws Error(usage) when states of a program
+  // that is already compiled would get another type.
+  void restore(Arrays states, const SessionNames& names, int64_t draws);
   // Names of the trained initializers, sorted; empty before the first compilation.
   std::vector<std::string> parameters() const;
   // Present value of a parameter or statistic; Error(usage) for another name.
@@ -78,7 +91,7 @@ class Session {
   std::set<std::string> trained_, statistics_;
   double lr_;
   double compiling_ms_ = 0;  // spent so far
-  int64_t draws_ = 0;        // random draws so far: one per micro-batch, so that no two see the same numbers
+  int64_t draws_ = 0;
 };
 
 // The learning rate the optimizer starts with.

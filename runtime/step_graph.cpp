@@ -1,8 +1,11 @@
 #include "runtime/step_graph.h"
 
+#include <xxhash.h>
+
 #include "frontend/objective.h"
 #include "passes/differentiable.h"
 #include "passes/step_names.h"
+#include "runtime/atomic_file.h"
 #include "runtime/feeds.h"
 
 namespace mezzo::runtime {
@@ -62,8 +65,17 @@ passes::LossScaleOptions loss_scale_options(const LossScale& scale, Precision pr
 
 }  // namespace
 
-LoadedModel::LoadedModel(const std::string& path)
-    : file(frontend::ModelFile::read(path)), inputs(frontend::model_inputs(file)) {}
+LoadedModel::LoadedModel(const std::string& file_path)
+    : path(file_path), file(frontend::ModelFile::read(path)), inputs(frontend::model_inputs(file)) {}
+
+const std::string& LoadedModel::hash() const {
+  std::call_once(hashed_, [&] {
+    const std::string bytes = read_file(path);
+    const XXH128_hash_t h = XXH3_128bits(bytes.data(), bytes.size());
+    hash_ = concat(h.high64, ":", h.low64);
+  });
+  return hash_;
+}
 
 std::vector<std::string> LoadedModel::input_names() const {
   std::vector<std::string> names;
@@ -93,7 +105,8 @@ StepGraph build_step_graph(const LoadedModel& model, const Signature& signature,
     bool ids = options.loss.kind == Loss::Kind::cross_entropy;
     labels = ir::Type{ids ? ir::DType::i64 : ir::DType::f32, *signature.labels};
   }
-  frontend::attach_objective(out.graph, {objective_of(options.loss.kind), options.loss.labels, labels});
+  frontend::attach_objective(out.graph, {objective_of(options.loss.kind), options.loss.labels, labels,
+                                         options.loss.label_smoothing});
   if (options.loss.kind == Loss::Kind::cross_entropy) {
     const ir::Dims& scores = out.graph.outputs.front().value.dims();
     int64_t axis = class_axis(scores, out.graph.find_input(options.loss.labels)->type().dims);
@@ -126,6 +139,9 @@ passes::Options pass_options(const CompileOptions& options, Purpose purpose, int
       purpose == Purpose::window ? 2 : 1;  // how many micro-batches there are is decided at run time
   if (purpose == Purpose::train || purpose == Purpose::window)
     out.optimizer = optimizer_options(options.optimizer);
+  if (out.optimizer)
+    for (const ParameterGroup& group : options.groups)
+      out.optimizer->groups.push_back({group.match, group.max_rank, group.weight_decay, group.lr_scale});
   return out;
 }
 

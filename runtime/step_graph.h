@@ -1,6 +1,7 @@
 // step_graph.h: from an .onnx file and the shapes of a batch to the graph that the passes start from.
 #pragma once
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -15,10 +16,17 @@ namespace mezzo::runtime {
 
 // A file that was read and checked, and the inputs it wants.
 struct LoadedModel {
-  explicit LoadedModel(const std::string& path);
+  explicit LoadedModel(const std::string& file_path);
+  std::string path;
   frontend::ModelFile file;
   std::vector<frontend::InputInfo> inputs;
   std::vector<std::string> input_names() const;
+  // Of the bytes of the file, when first asked for.
+  const std::string& hash() const;
+
+ private:
+  mutable std::once_flag hashed_;
+  mutable std::string hash_;
 };
 
 // What a graph is for.

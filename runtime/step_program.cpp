@@ -82,9 +82,27 @@ void States::adopt(const ir::Graph& graph) {
     if (!ir::is_state(*node)) continue;
     auto [entry, fresh] = values_.try_emplace(node->s("name"));
     if (fresh) entry->second = ir::initial_value(graph, *node);
+    if (restored_ && entry->second.type() != node->type())
+      throw Error(
+          ErrorCode::bad_input,
+          concat("state '", entry->first, "' of the checkpoint is ", ir::to_string(entry->second.type()),
+                 ", the step needs ", ir::to_string(node->type())),
+          entry->first);
     check(entry->second.type() == node->type(), "state '", entry->first, "' is ",
           ir::to_string(entry->second.type()), " and ", ir::to_string(node->type()));
   }
+}
+
+void States::restore(Arrays values) {
+  for (auto& [name, value] : values_) {
+    auto found = values.find(name);
+    if (found == values.end() || found->second.type() != value.type())
+      throw Error(ErrorCode::bad_input,
+                  concat("the checkpoint has no state '", name, "' of type ", ir::to_string(value.type())),
+                  name);
+  }
+  values_ = std::move(values);
+  restored_ = true;
 }
 
 ir::Tensor& States::at(const std::string& name) {

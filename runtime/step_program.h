@@ -17,8 +17,11 @@ namespace mezzo::runtime {
 class States {
  public:
   // Makes the states of `graph` that do not exist yet, with their start values. InternalError when one exists
-  // with another type.
+  // with another type, Error(bad_input) when it was restored.
   void adopt(const ir::Graph& graph);
+  // Takes these values in place of all it has; throws Error(bad_input), before anything changed, where one of
+  // them has another type than before.
+  void restore(Arrays values);
   bool has(const std::string& name) const { return values_.count(name) > 0; }
   ir::Tensor& at(const std::string& name);
   const ir::Tensor& at(const std::string& name) const;
@@ -26,6 +29,7 @@ class States {
 
  private:
   std::map<std::string, ir::Tensor> values_;
+  bool restored_ = false;
 };
 
 // Memory that programs of one trainer take turns to use.

@@ -2,6 +2,7 @@
 #include "mezzo/trainer.h"
 
 #include "mezzo/mezzo.h"
+#include "runtime/checkpoint.h"
 #include "runtime/session.h"
 #include "runtime/tensor_conversion.h"
 
@@ -42,6 +43,10 @@ Tensor Trainer::parameter(const std::string& name) const {
 }
 double Trainer::lr() const { return state_->session.lr(); }
 void Trainer::set_lr(double lr) { state_->session.set_lr(lr); }
+void Trainer::save_checkpoint(const std::string& path) const {
+  runtime::write_checkpoint(path, state_->session, {});
+}
+void Trainer::load_checkpoint(const std::string& path) { runtime::read_checkpoint(path, state_->session); }
 void Trainer::save_onnx(const std::string& path) const { state_->session.save_onnx(path); }
 
 struct Model::State {

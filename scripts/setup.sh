@@ -9,6 +9,7 @@ packages=(
   llvm-19-dev libdnnl-dev                     # CPU code
   libcli11-dev nlohmann-json3-dev             # command line, logs
   libzip-dev libxxhash-dev                    # npz, hashes
+  libturbojpeg0-dev libpng-dev zlib1g-dev     # pictures, MNIST
   libgtest-dev libgmock-dev libonnx-testdata  # tests
 )
 

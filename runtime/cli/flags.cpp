@@ -2,6 +2,7 @@
 
 #include <cmath>
 
+#include "passes/option_text.h"
 #include "runtime/atomic_file.h"
 
 namespace mezzo::cli {
@@ -9,19 +10,6 @@ namespace {
 
 [[noreturn]] void usage(const std::string& message, const std::string& hint = {}) {
   throw Error(ErrorCode::usage, message, {}, hint);
-}
-
-double parse_number(const std::string& text, const std::string& flag) {
-  size_t used = 0;
-  double v = 0;
-  try {
-    v = std::stod(text, &used);
-  } catch (const std::exception&) {
-    used = 0;
-  }
-  if (used != text.size() || used == 0 || !std::isfinite(v))
-    usage(concat(flag, ": '", text, "' is not a number"));
-  return v;
 }
 
 // "input=8,3,224,224"
@@ -70,7 +58,34 @@ Optimizer parse_optimizer(const Flags& f) {
   return Adam{adam.lr, adam.beta1, adam.beta2, adam.eps, adam.weight_decay};
 }
 
+// "bert.*:weight_decay=0,lr_scale=0.1"
+std::vector<ParameterGroup> parse_groups(const Flags& f) {
+  std::vector<ParameterGroup> out;
+  for (const std::string& text : f.groups) {
+    std::optional<passes::ParameterGroup> group = passes::read_group(text);
+    if (!group)
+      usage(concat("--group: '", text, "' is no group"),
+            "write --group 'GLOB:weight_decay=0,lr_scale=0.1', also with max_rank=1 for vectors only");
+    out.push_back({group->match, group->max_rank, group->weight_decay, group->lr_scale});
+  }
+  if (f.no_decay_on_vectors) out.push_back(ParameterGroup::no_decay_on_vectors());
+  return out;
+}
+
 }  // namespace
+
+double parse_number(const std::string& text, const std::string& flag) {
+  size_t used = 0;
+  double v = 0;
+  try {
+    v = std::stod(text, &used);
+  } catch (const std::exception&) {
+    used = 0;
+  }
+  if (used != text.size() || used == 0 || !std::isfinite(v))
+    usage(concat(flag, ": '", text, "' is not a number"));
+  return v;
+}
 
 void add_model(CLI::App& verb, Flags& f) { verb.add_option("MODEL", f.model, "the .onnx file")->required(); }
 
@@ -86,6 +101,8 @@ void add_compile_flags(CLI::App& verb, Flags& f, bool dump) {
   verb.add_option("--loss", f.loss, "what is minimised; output: the model's first output is the loss")
       ->check(CLI::IsMember({"cross_entropy", "mse", "l1", "bce_with_logits", "output"}))
       ->capture_default_str();
+  verb.add_option("--label-smoothing", f.label_smoothing, "cross_entropy: part spread over all classes")
+      ->check(CLI::Range(0.0, 1.0));
   verb.add_option("--labels", f.labels, "array that holds labels or targets")->capture_default_str();
   verb.add_option("--precision", f.precision, "of matrix products and convolutions")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
@@ -118,6 +135,13 @@ void add_optimizer_flags(CLI::App& verb, Flags& f) {
   verb.add_option("--betas", f.betas, "adam, adamw: A,B (default 0.9,0.999)");
   verb.add_option("--eps", f.eps, "adam, adamw (default 1e-8)");
   verb.add_option("--clip-norm", f.clip_norm, "bound of the global L2 norm of the gradients");
+  verb.add_option(
+          "--group", f.groups,
+          "GLOB:weight_decay=X,lr_scale=X for these parameters (repeatable; the first that says something "
+          "counts)")
+      ->allow_extra_args(false);
+  verb.add_flag("--no-decay-on-vectors", f.no_decay_on_vectors,
+                "no weight decay on parameters of one dim: biases and gains of norms");
 }
 
 Device parse_device(const std::string& text) {
@@ -145,10 +169,12 @@ CompileOptions compile_options(const Flags& f) {
                 : f.loss == "output"          ? Kind::output
                                               : Kind::cross_entropy;
   o.loss.labels = f.labels;
+  o.loss.label_smoothing = f.label_smoothing;
   o.precision = f.precision == "bf16"   ? Precision::bf16
                 : f.precision == "fp16" ? Precision::fp16
                                         : Precision::fp32;
   o.optimizer = parse_optimizer(f);
+  o.groups = parse_groups(f);
   o.loss_scale = parse_loss_scale(f.loss_scale);
   o.clip_norm = f.clip_norm;
   o.training = f.mode == "train";

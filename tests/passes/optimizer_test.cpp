@@ -93,6 +93,22 @@ INSTANTIATE_TEST_SUITE_P(
                   {},
                   {-0.695084512, -0.250900686, 0.803763509, 0.508397758, 0.969326437, -0.571193874,
                    -0.173003644, 0.986048341, 0.67901963, -0.855946541, -0.016950028}},
+        TorchCase{"SgdGroups",
+                  {.lr = 0.1,
+                   .momentum = 0.9,
+                   .weight_decay = 0.01,
+                   .groups = {{"*", 1, 0.0, {}}, {"p0", {}, 7.0, 0.5}}},
+                  {},
+                  {0.184494615, -0.26900354, 0.674523354, 0.133748382, 1.1160388, 1.25324667, -0.815202832,
+                   1.42932403, 0.636013627, 0.324939579, -0.959277689}},
+        TorchCase{"AdamWGroups",
+                  {.kind = OptimizerKind::adamw,
+                   .lr = 0.02,
+                   .weight_decay = 0.05,
+                   .groups = {{"p0", {}, 0.0, {}}, {"p1", {}, {}, 0.1}}},
+                  {},
+                  {-0.709787488, -0.256052256, 0.820262849, 0.519071341, 0.988940954, -0.731878459,
+                   -0.185990736, 0.998590291, 0.742788136, -0.929241657, 0.0544700064}},
         TorchCase{"SgdClipped",
                   {.lr = 0.1, .momentum = 0.9},
                   0.7,
@@ -165,6 +181,23 @@ TEST(Optimizer, SmallUpdatesMoveMasterWeights) {
   Session session;
   for (int t = 0; t < 100; t++) session.run(g, {{"g0", Tensor::of({1}, {1})}});
   EXPECT_EQ(session.number("p0"), 1 - 100 * 0x1p-12);
+}
+
+TEST(Optimizer, GroupsMustMatchSomething) {
+  auto message = [](ParameterGroup group) -> std::string {
+    Graph g = two_parameters();
+    try {
+      make_step(g, {.optimizer = OptimizerOptions{.groups = {group}}});
+    } catch (const Error& e) {
+      return e.what();
+    }
+    return "no error";
+  };
+  EXPECT_EQ(message({"q*", {}, 0.0, {}}), "group 'q*' has no trained parameter");
+  EXPECT_EQ(message({"p1", 1, 0.0, {}}), "group 'p1' has no trained parameter");
+  EXPECT_EQ(message({"p1", 2, 0.0, {}}), "no error");
+  EXPECT_THAT(message({"p*", {}, -1.0, {}}), HasSubstr("the weight decay of a group"));
+  EXPECT_THAT(message({"p*", {}, {}, -1.0}), HasSubstr("a group's learning rate"));
 }
 
 TEST(Optimizer, RefusesSenselessOptions) {

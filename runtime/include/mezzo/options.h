@@ -25,10 +25,14 @@ struct Loss {
   Kind kind = Kind::cross_entropy;
   // The name under which labels or targets are fed. Must not be that of a graph input.
   std::string labels = "labels";
+  // cross_entropy: this part of the weight is spread evenly over all classes.
+  double label_smoothing = 0;
 
   // Scores (N, C, ...) of the first output against class ids (N, ...) fed under `labels`; scores (..., C)
   // when only that shape fits.
-  static Loss cross_entropy() { return {Kind::cross_entropy}; }
+  static Loss cross_entropy(double label_smoothing = 0) {
+    return {Kind::cross_entropy, "labels", label_smoothing};
+  }
   // The first output against targets of its shape, fed under `labels`.
   static Loss mse() { return {Kind::mse}; }
   static Loss l1() { return {Kind::l1}; }
@@ -49,6 +53,38 @@ struct AdamW {
   double lr = 1e-3, beta1 = 0.9, beta2 = 0.999, eps = 1e-8, weight_decay = 0.01;
 };
 using Optimizer = std::variant<SGD, Adam, AdamW>;
+
+// What is different for some parameters. Each of the two is decided by the first group that matches a
+// parameter and says something about it.
+struct ParameterGroup {
+  std::string match = "*";             // glob over initializer names
+  std::optional<int64_t> max_rank;     // only parameters of at most so many dims
+  std::optional<double> weight_decay;  // instead of the optimizer's
+  std::optional<double> lr_scale;      // factor of the learning rate
+
+  // No decay on biases and on the gains of norms: on everything of at most one dim.
+  static ParameterGroup no_decay_on_vectors() { return {"*", 1, 0.0, {}}; }
+};
+
+// The learning rate over a run: lr(t) = lr * warm(t) * f(t), where t counts the steps so far, without skipped
+// ones.
+//   warm(t)     warmup_start + (1 - warmup_start) * t / warmup before step `warmup`, then 1     (torch:
+//   LinearLR) step        gamma^floor(t / period) (StepLR) multi_step  gamma^(number of milestones <= t)
+//   (MultiStepLR) cosine      final + (1 - final) * (1 + cos(pi * p)) / 2 (CosineAnnealingLR) linear      1 +
+//   (final - 1) * p                                                             (LinearLR)
+// with p = (t - warmup) / (total - warmup), cut to [0, 1]. step and multi_step multiply with the warm-up as
+// in torch's ChainedScheduler, cosine and linear follow it as in SequentialLR.
+struct Schedule {
+  enum class Kind : uint8_t { constant, step, multi_step, cosine, linear };
+  Kind kind = Kind::constant;
+  int64_t warmup = 0;               // steps
+  double warmup_start = 0;          // part of the learning rate in the first of them
+  int64_t total = 0;                // cosine, linear: steps until the end, warm-up included
+  double final_factor = 0;          // cosine, linear
+  int64_t period = 0;               // step
+  std::vector<int64_t> milestones;  // multi_step
+  double gamma = 0.1;               // step, multi_step
+};
 
 // Loss scaling. `automatic` is dynamic for fp16 and none otherwise. The dynamic scale starts at `init`,
 // doubles after `interval` clean steps, halves after one whose gradients are not finite (that step is skipped
@@ -73,6 +109,8 @@ struct CompileOptions {
   Loss loss;
   Precision precision = Precision::fp32;
   Optimizer optimizer = SGD{};
+  std::vector<ParameterGroup> groups;
+  Schedule schedule;
   LossScale loss_scale;
   std::optional<double> clip_norm;  // bound of the global L2 norm of the gradients
   bool training = true;             // false: BatchNorm and Dropout as in inference, also in steps

@@ -26,8 +26,8 @@ struct StepResult {
   double grad_norm = 0;  // global L2 norm of the unscaled gradients, before clipping
   double scale = 1;      // the loss scale this step used
   bool skipped = false;  // gradients were not finite: weights, slots, counters and statistics are as before
-  double lr = 0;
-  double ms = 0;  // wall-clock milliseconds, without the compilation a new input signature causes
+  double lr = 0;         // the one this step used
+  double ms = 0;         // wall-clock milliseconds, without the compilation a new input signature causes
   std::optional<Overflow> overflow;  // set when skipped
 };
 
@@ -71,12 +71,20 @@ class Trainer {
   std::vector<std::string> parameters() const;
   // The present value of a trained initializer or running statistic. Throws Error(usage) for another name.
   Tensor parameter(const std::string& name) const;
+  // The learning rate of the next step.
   double lr() const;
+  // The rate that the schedule multiplies.
   void set_lr(double lr);
 
   // The model's file with the present values of its initializers, everything else byte for byte as it was.
   // Atomic: an existing file is replaced only by a complete one.
   void save_onnx(const std::string& path) const;
+
+  // Everything a later load_checkpoint needs to go on bit for bit: weights, optimizer state, statistics, loss
+  // scale, counters. A safetensors file with a hash per tensor. Atomic.
+  void save_checkpoint(const std::string& path) const;
+  // Throws Error(bad_input), before anything has changed, for a file that is damaged or of another model.
+  void load_checkpoint(const std::string& path);
 
  private:
   friend class Model;
