@@ -8,8 +8,8 @@
 namespace mezzo::models {
 namespace {
 
-enum AttributeType { kFloat = 1, kInt = 2, kInts = 7 };
-constexpr int kFloatTensor = 1, kOpset = 17, kIrVersion = 8;
+enum AttributeType { kFloat = 1, kInt = 2, kTensor = 4, kInts = 7 };
+constexpr int kIrVersion = 8;
 
 onnx::AttributeProto* attribute(onnx::NodeProto* node, const std::string& name, AttributeType type) {
   onnx::AttributeProto* a = node->add_attribute();
@@ -18,41 +18,45 @@ onnx::AttributeProto* attribute(onnx::NodeProto* node, const std::string& name, 
   return a;
 }
 
-void describe(onnx::ValueInfoProto* info, const std::string& name, const Shape& shape) {
+void describe(onnx::ValueInfoProto* info, const std::string& name, const Shape& shape, Element element) {
   info->set_name(name);
   onnx::TypeProto::Tensor* type = info->mutable_type()->mutable_tensor_type();
-  type->set_elem_type(kFloatTensor);
+  type->set_elem_type(static_cast<int>(element));
   type->mutable_shape()->add_dim()->set_dim_param("batch");
   for (int64_t d : shape) type->mutable_shape()->add_dim()->set_dim_value(d);
 }
 
 }  // namespace
 
-void set(onnx::NodeProto* node, const std::string& name, int64_t value) {
-  attribute(node, name, kInt)->set_i(value);
-}
-void set(onnx::NodeProto* node, const std::string& name, float value) {
-  attribute(node, name, kFloat)->set_f(value);
-}
-void set(onnx::NodeProto* node, const std::string& name, const Shape& values) {
-  onnx::AttributeProto* a = attribute(node, name, kInts);
-  for (int64_t v : values) a->add_ints(v);
+void set(onnx::NodeProto* node, const std::string& name, const Attribute& value) {
+  if (auto* whole = std::get_if<int64_t>(&value))
+    attribute(node, name, kInt)->set_i(*whole);
+  else if (auto* real = std::get_if<float>(&value))
+    attribute(node, name, kFloat)->set_f(*real);
+  else
+    for (onnx::AttributeProto* a = attribute(node, name, kInts); int64_t v : std::get<Shape>(value))
+      a->add_ints(v);
 }
 
-OnnxBuilder::OnnxBuilder(const std::string& graph_name, uint64_t seed) : random_(seed) {
+int64_t count(const Shape& shape) {
+  return std::accumulate(shape.begin(), shape.end(), int64_t{1}, std::multiplies<>());
+}
+
+OnnxBuilder::OnnxBuilder(const std::string& graph_name, uint64_t seed, int opset)
+    : random_(seed), opset_(opset) {
   model_.set_ir_version(kIrVersion);
   model_.set_producer_name("mezzo-models");
-  model_.add_opset_import()->set_version(kOpset);
+  model_.add_opset_import()->set_version(opset);
   model_.mutable_graph()->set_name(graph_name);
 }
 
-std::string OnnxBuilder::input(const std::string& name, const Shape& shape) {
-  describe(model_.mutable_graph()->add_input(), name, shape);
+std::string OnnxBuilder::input(const std::string& name, const Shape& shape, Element type) {
+  describe(model_.mutable_graph()->add_input(), name, shape, type);
   return name;
 }
 
 void OnnxBuilder::output(const std::string& name, const Shape& shape) {
-  describe(model_.mutable_graph()->add_output(), name, shape);
+  describe(model_.mutable_graph()->add_output(), name, shape, Element::f32);
 }
 
 onnx::NodeProto* OnnxBuilder::node(const std::string& op, const std::vector<std::string>& inputs,
@@ -70,12 +74,21 @@ std::string OnnxBuilder::result(onnx::NodeProto* n) {
   return n->output(n->output_size() - 1);
 }
 
-void OnnxBuilder::tensor(const std::string& name, const Shape& shape, const std::vector<float>& values) {
+std::string OnnxBuilder::parameter(const std::string& name, const Shape& shape,
+                                   const std::vector<float>& values) {
   onnx::TensorProto* t = model_.mutable_graph()->add_initializer();
   t->set_name(name);
-  t->set_data_type(kFloatTensor);
+  t->set_data_type(static_cast<int>(Element::f32));
   for (int64_t d : shape) t->add_dims(d);
   t->set_raw_data(values.data(), values.size() * sizeof(float));
+  return name;
+}
+
+std::string OnnxBuilder::normal_parameter(const std::string& name, const Shape& shape, double deviation) {
+  return parameter(name, shape, normal(count(shape), deviation));
+}
+std::string OnnxBuilder::filled_parameter(const std::string& name, const Shape& shape, float value) {
+  return parameter(name, shape, std::vector<float>(static_cast<size_t>(count(shape)), value));
 }
 
 std::vector<float> OnnxBuilder::uniform(int64_t count, double bound) {
@@ -85,72 +98,62 @@ std::vector<float> OnnxBuilder::uniform(int64_t count, double bound) {
   return values;
 }
 
-std::string OnnxBuilder::linear(const std::string& name, const std::string& x, int64_t in, int64_t out) {
-  const double bound = 1 / std::sqrt(static_cast<double>(in));
-  tensor(name + ".weight", {out, in}, uniform(out * in, bound));
-  tensor(name + ".bias", {out}, uniform(out, bound));
-  onnx::NodeProto* n = node("Gemm", {x, name + ".weight", name + ".bias"}, name);
-  set(n, "transB", int64_t{1});
-  return result(n);
-}
-
-std::string OnnxBuilder::conv(const std::string& name, const std::string& x, int64_t in, int64_t out,
-                              const ConvOptions& o) {
-  const Shape shape{out, in / o.groups, o.kernel, o.kernel};
-  const int64_t fan_in = shape[1] * shape[2] * shape[3];
-  const double bound = 1 / std::sqrt(static_cast<double>(fan_in));
-  tensor(name + ".weight", shape, uniform(out * fan_in, bound));
-  std::vector<std::string> inputs{x, name + ".weight"};
-  if (o.bias) {
-    tensor(name + ".bias", {out}, uniform(out, bound));
-    inputs.push_back(name + ".bias");
+// Box and Muller's way, in pairs; not std::normal_distribution, whose numbers differ between libraries.
+std::vector<float> OnnxBuilder::normal(int64_t count, double deviation) {
+  std::vector<float> values(static_cast<size_t>(count));
+  auto draw = [&] { return static_cast<double>(random_() >> 11) * 0x1p-53; };
+  for (size_t i = 0; i < values.size(); i += 2) {
+    const double radius = deviation * std::sqrt(-2 * std::log(1 - draw())), angle = 2 * M_PI * draw();
+    values[i] = static_cast<float>(radius * std::cos(angle));
+    if (i + 1 < values.size()) values[i + 1] = static_cast<float>(radius * std::sin(angle));
   }
-  onnx::NodeProto* n = node("Conv", inputs, name);
-  set(n, "kernel_shape", Shape{o.kernel, o.kernel});
-  set(n, "strides", Shape{o.stride, o.stride});
-  set(n, "pads", Shape(4, o.padding));
-  set(n, "group", o.groups);
+  return values;
+}
+
+std::string OnnxBuilder::apply(const std::string& op, const std::vector<std::string>& inputs,
+                               const Attributes& attributes) {
+  onnx::NodeProto* n = node(op, inputs);
+  for (auto& [name, value] : attributes) set(n, name, value);
   return result(n);
 }
 
-std::string OnnxBuilder::batch_norm(const std::string& name, const std::string& x, int64_t channels) {
-  const auto count = static_cast<size_t>(channels);
-  tensor(name + ".weight", {channels}, std::vector<float>(count, 1));
-  tensor(name + ".bias", {channels}, std::vector<float>(count, 0));
-  tensor(name + ".running_mean", {channels}, std::vector<float>(count, 0));
-  tensor(name + ".running_var", {channels}, std::vector<float>(count, 1));
-  onnx::NodeProto* n =
-      node("BatchNormalization",
-           {x, name + ".weight", name + ".bias", name + ".running_mean", name + ".running_var"}, name);
-  set(n, "epsilon", 1e-5f);
-  set(n, "momentum", 0.9f);
-  set(n, "training_mode", int64_t{1});
-  std::string y = result(n);
-  n->add_output(name + ".mean_out");
-  n->add_output(name + ".var_out");
-  return y;
+std::vector<std::string> OnnxBuilder::split(const std::string& x, const Shape& parts, int64_t axis) {
+  onnx::NodeProto* n = node("Split", {x, integers(parts)});
+  set(n, "axis", axis);
+  std::vector<std::string> out;
+  for (size_t i = 0; i < parts.size(); i++) {
+    out.push_back(n->name() + ".out" + std::to_string(i));
+    n->add_output(out.back());
+  }
+  return out;
 }
 
-std::string OnnxBuilder::relu(const std::string& x) { return result(node("Relu", {x})); }
-
-std::string OnnxBuilder::max_pool(const std::string& x, int64_t kernel, int64_t stride) {
-  onnx::NodeProto* n = node("MaxPool", {x});
-  set(n, "kernel_shape", Shape{kernel, kernel});
-  set(n, "strides", Shape{stride, stride});
-  return result(n);
-}
-
-std::string OnnxBuilder::flatten(const std::string& x) { return result(node("Flatten", {x})); }
-
-std::string OnnxBuilder::scaled(const std::string& x, float factor) {
-  const std::string constant = "scale_" + std::to_string(nodes_);
+onnx::TensorProto* OnnxBuilder::constant_node(Element type, const Shape& shape, std::string* name) {
   onnx::NodeProto* n = node("Constant", {});
-  onnx::AttributeProto* a = n->add_attribute();
-  a->set_name("value_float");
-  a->set_type(kFloat);
-  a->set_f(factor);
-  n->add_output(constant);
-  return result(node("Mul", {x, constant}));
+  onnx::TensorProto* t = attribute(n, "value", kTensor)->mutable_t();
+  t->set_data_type(static_cast<int>(type));
+  for (int64_t d : shape) t->add_dims(d);
+  *name = result(n);
+  return t;
+}
+
+std::string OnnxBuilder::constant(const Shape& shape, const std::vector<float>& values) {
+  std::string name;
+  constant_node(Element::f32, shape, &name)->set_raw_data(values.data(), values.size() * sizeof(float));
+  return name;
+}
+std::string OnnxBuilder::integers(const Shape& shape, const Shape& values) {
+  std::string name;
+  constant_node(Element::i64, shape, &name)->set_raw_data(values.data(), values.size() * sizeof(int64_t));
+  return name;
+}
+std::string OnnxBuilder::integers(const Shape& values) {
+  return integers({static_cast<int64_t>(values.size())}, values);
+}
+std::string OnnxBuilder::booleans(const Shape& shape, const std::vector<char>& values) {
+  std::string name;
+  constant_node(Element::boolean, shape, &name)->set_raw_data(values.data(), values.size());
+  return name;
 }
 
 void OnnxBuilder::name_result(const std::string& old_name, const std::string& name) {

@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# recipes.sh: the two recipes of docs/training.md at a size for any machine, on real data: a ResNet on handwritten digits
+# in JPEG files, one folder per class, and a BERT that tells which page of the documentation a passage is from. Leaves
+# models, logs and checkpoints in out/recipes.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=out/recipes
+mkdir -p $out
+
+echo "== ResNet-18 (width 8) on a folder of JPEG files"
+rm -rf $out/digits $out/resnet_run
+build/mezzo-models digits_folder models/digits.npz $out/digits
+build/mezzo-models resnet18 $out/resnet.onnx --image 16 --classes 10 --width 8
+build/mezzo train $out/resnet.onnx --data $out/digits --eval $out/digits --batch 16 --accumulate 2 --epochs 6 --seed 1 \
+  --optimizer sgd --lr 0.1 --momentum 0.9 --weight-decay 1e-4 --schedule step --lr-period 2e --precision bf16 \
+  --best $out/resnet_best.onnx --checkpoint $out/resnet_run --resume --log $out/resnet.jsonl --out $out/resnet_trained.onnx
+
+echo "== BERT (2 layers of 64) on passages of docs/"
+vocabulary=$(build/mezzo-models passages docs/*.md $out/train.npz $out/test.npz --seq 24)
+build/mezzo-models bert_base $out/bert.onnx --layers 2 --hidden 64 --heads 4 --seq 24 --vocab "$vocabulary" --classes "$(ls docs/*.md | wc -l)"
+build/mezzo train $out/bert.onnx --data $out/train.npz --eval $out/test.npz --batch 32 --epochs 12 --seed 1 \
+  --optimizer adamw --lr 1e-3 --weight-decay 0.01 --no-decay-on-vectors --schedule linear --warmup 10% --clip-norm 1 \
+  --best $out/bert_best.onnx --log $out/bert.jsonl --out $out/bert_trained.onnx
+
+echo "== accuracy of the best models"
+for model in resnet bert; do
+  grep -o '"eval_top1": *[0-9.]*' $out/$model.jsonl | sort -t: -k2 -g | tail -n 1 | sed "s/.*: */$model /"
+done
