@@ -181,6 +181,36 @@ Reg Walk::test(const ir::Condition& c, Reg also) {
   return r;
 }
 
+// The element of `indices` as a coordinate: counted from the end where it is negative, and brought into
+// range. Computed as far out as the element is.
+Expr Walk::looked_up(ir::Value indices, const Exprs& at, Reg when, int64_t extent) {
+  if (extent == 1) return 0;
+  const Reg found = value(indices, at, when);
+  int d = depth_of(Key{indices, at, when});
+  Scope& scope = scopes_[static_cast<size_t>(d)];
+  for (const Computed& c : scope.computed)
+    if (c.index == found && c.extent == extent) return c.coordinate;
+  int before = emitter_.go_to(d);
+  constexpr ir::DType kIndex = ir::DType::i64;
+  auto apply = [&](ir::Code code, std::initializer_list<Reg> operands) {
+    return emitter_.apply(code, kIndex, code == ir::Code::select ? ir::DType::boolean : kIndex,
+                          {operands.begin(), operands.size()});
+  };
+  auto number = [&](int64_t v) { return emitter_.constant(kIndex, {0, v}); };
+  Reg r = found;
+  if (indices.dtype() != kIndex) r = emitter_.apply(ir::Code::cast, kIndex, indices.dtype(), {&found, 1});
+  Reg operands[] = {r, number(0)};
+  Reg negative = emitter_.apply(ir::Code::less, ir::DType::boolean, kIndex, operands);
+  Reg index = apply(ir::Code::select, {negative, apply(ir::Code::add, {r, number(extent)}), r});
+  index = apply(ir::Code::min, {apply(ir::Code::max, {index, number(0)}), number(extent - 1)});
+  int coordinate = computed_++;
+  emitter_.bind(coordinate, index);
+  emitter_.go_to(before);
+  scope.coordinates.push_back(coordinate);
+  scope.computed.push_back({found, extent, Expr::coordinate(coordinate, extent)});
+  return scope.computed.back().coordinate;
+}
+
 // The first access whose conditions hold, else the fill: a chain of selects, the last access innermost.
 Reg Walk::moved(const ir::Node& n, const Key& key) {
   ir::IndexMap map = n.op().index(n, key.at);
@@ -203,7 +233,10 @@ Reg Walk::moved(const ir::Node& n, const Key& key) {
       when = key.when ? test(c, when) : own;
     }
     if (never) continue;
-    Reg r = value(n.in(a.input), a.at, when);
+    Exprs at = a.at;
+    for (const ir::Lookup& l : a.lookups)
+      at[l.axis] = looked_up(n.in(l.input), l.at, when, n.in_type(a.input).dims[l.axis]);
+    Reg r = value(n.in(a.input), at, when);
     if (own) {
       if (!result) result = emitter_.constant(type, {map.fill, static_cast<int64_t>(map.fill)});
       Reg operands[] = {own, r, result};

@@ -24,6 +24,10 @@ struct Reg {
   bool operator==(const Reg&) const = default;
 };
 
+// Coordinates from this one on are computed indices (ir::Lookup), which the walk numbers and binds. Loops use
+// smaller ones.
+inline constexpr int kComputed = 1024;
+
 // Operations of a target. 16-bit floats are held as f32 of the same value: loads widen, casts to them round.
 class Emitter {
  public:
@@ -40,6 +44,8 @@ class Emitter {
   // Element `offset` of a buffer of `count` elements. Where `when` (if given) is false nothing is read there
   // and the result is any number.
   virtual Reg load(int buffer, ir::DType type, const ir::Expr& offset, int64_t count, Reg when) = 0;
+  // `coordinate`, kComputed or greater and new, stands for `index` in expressions: an i64, or one per lane.
+  virtual void bind(int coordinate, Reg index) = 0;
   // From now on code goes to the end of what stands in scope `depth` (0 = the function) before the scope
   // inside it. Returns the depth before.
   virtual int go_to(int depth) = 0;
@@ -88,12 +94,18 @@ class Walk {
     ir::Condition condition;
     Reg also, result;
   };
+  struct Computed {
+    Reg index;
+    int64_t extent;
+    ir::Expr coordinate;
+  };
   struct Scope {
-    std::vector<int> coordinates;
+    std::vector<int> coordinates;                 // those that vary in it, and those bound in it
     std::unordered_map<Key, Reg, KeyHash> known;  // looked up only
     std::vector<std::pair<ir::Value, Reg>> defined;
     std::vector<Stored> stored;
     std::vector<Test> tests;
+    std::vector<Computed> computed;
   };
 
   int depth_of(const ir::Expr& e) const;
@@ -101,6 +113,7 @@ class Walk {
   Reg generate(const Key& key);
   Reg scalar(const ir::Node& n, const Key& key);
   Reg moved(const ir::Node& n, const Key& key);
+  ir::Expr looked_up(ir::Value indices, const ir::Exprs& at, Reg when, int64_t extent);
   Reg run(const ir::Program& program, std::vector<Reg> values);
   Reg test(const ir::Condition& c, Reg also);
   const Stored* stored(const Key& key) const;
@@ -110,6 +123,7 @@ class Walk {
   std::unordered_map<const ir::Node*, int> input_number_;
   std::unordered_map<int, int> test_depth_;  // by register made by test()
   std::vector<bool> reduced_;                // by node id: depends on a reduction
+  int computed_ = kComputed;                 // the next one
 };
 
 // What a value read from a 1-element constant is.

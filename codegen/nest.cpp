@@ -8,52 +8,89 @@ namespace {
 
 using ir::Expr;
 
+// The loop coordinates that something depends on, as bits; coordinates from 63 on share one.
+using Dependence = uint64_t;
+Dependence bit_of(int coordinate) { return Dependence{1} << std::min(coordinate, 63); }
+
+// An expression the code would compute, and what the computed coordinates in it depend on.
+struct Recorded {
+  Expr value;
+  Dependence computed = 0;
+};
+
 // Emits nothing: notes which expressions the code would compute.
 class Recorder : public Emitter {
  public:
-  std::vector<Expr> memory;    // element offsets read or written
-  std::vector<Expr> computed;  // conditions and numbers
+  std::vector<Recorded> memory;    // element offsets read or written
+  std::vector<Recorded> computed;  // conditions and numbers
   int64_t operations = 0;
 
-  Reg constant(ir::DType, ir::Number) override { return next(); }
-  Reg apply(ir::Code code, ir::DType type, ir::DType, std::span<const Reg>) override {
+  Reg constant(ir::DType, ir::Number) override { return next(0); }
+  Reg apply(ir::Code code, ir::DType type, ir::DType, std::span<const Reg> operands) override {
     operations += code == ir::Code::div || code == ir::Code::sqrt || code == ir::Code::mod ? 4 : 1;
     if (ir::is_low(type) && code == ir::Code::cast) operations += 4;
-    return next();
+    return next(all_of(operands));
   }
-  Reg call_real(const ir::OpDef&, std::span<const Reg>) override {
+  Reg call_real(const ir::OpDef&, std::span<const Reg> operands) override {
     operations += 100;
-    return next();
+    return next(all_of(operands));
   }
   Reg number(const Expr& value, ir::DType) override {
-    computed.push_back(value);
-    return next();
+    computed.push_back({value, through_bound(value)});
+    return next(dependence(value));
   }
-  Reg inside(const ir::Condition& condition, Reg) override {
-    computed.push_back(condition.value);
-    return next();
+  Reg inside(const ir::Condition& condition, Reg also) override {
+    computed.push_back({condition.value, through_bound(condition.value)});
+    return next(dependence(condition.value) | (also ? of(also) : 0));
   }
-  Reg load(int, ir::DType, const Expr& offset, int64_t, Reg) override {
-    memory.push_back(offset);
-    return next();
+  Reg load(int, ir::DType, const Expr& offset, int64_t, Reg when) override {
+    memory.push_back({offset, through_bound(offset)});
+    return next(dependence(offset) | (when ? of(when) : 0));
   }
+  void bind(int, Reg index) override { bound_.push_back(of(index)); }
   int go_to(int) override { return 0; }
 
  private:
-  Reg next() { return {count_++}; }
-  int count_ = 0;
+  Reg next(Dependence d) {
+    dependence_.push_back(d);
+    return {static_cast<int>(dependence_.size()) - 1};
+  }
+  Dependence of(Reg r) const { return dependence_[static_cast<size_t>(r.id)]; }
+  Dependence all_of(std::span<const Reg> operands) const {
+    Dependence d = 0;
+    for (Reg r : operands) d |= of(r);
+    return d;
+  }
+  Dependence through_bound(const Expr& e) const { return dependence(e, false); }
+  Dependence dependence(const Expr& e, bool loops = true) const {
+    Dependence d = 0;
+    for (const Expr::Term& t : e.terms()) {
+      auto number = static_cast<int>(t.atom.number);
+      if (t.atom.kind != Expr::AtomKind::coordinate)
+        d |= dependence(*t.atom.of, loops);
+      else if (number >= kComputed)
+        d |= bound_[static_cast<size_t>(number - kComputed)];
+      else if (loops)
+        d |= bit_of(number);
+    }
+    return d;
+  }
+
+  std::vector<Dependence> dependence_;  // by register
+  std::vector<Dependence> bound_;       // by computed coordinate
 };
 
 // Cost of handling `lanes` neighbours along the axis, in machine operations: a vector load is one, a gather
 // many.
 double cost(const Recorder& r, int coordinate, int lanes) {
   double total = static_cast<double>(r.operations);
-  auto add = [&](const Expr& e, double gather) {
-    auto stride = e.stride(coordinate);
+  auto add = [&](const Recorded& e, double gather) {
+    auto stride = e.value.stride(coordinate);
+    if (e.computed & bit_of(coordinate)) stride.reset();
     total += stride == 0 ? 0.2 : stride == 1 ? 1 : stride ? gather : 2 * gather;
   };
-  for (const Expr& e : r.memory) add(e, 2.0 * lanes);
-  for (const Expr& e : r.computed) add(e, 2);
+  for (const Recorded& e : r.memory) add(e, 2.0 * lanes);
+  for (const Recorded& e : r.computed) add(e, 2);
   return total;
 }
 
@@ -81,7 +118,7 @@ void find_cuts(const Expr& e, std::vector<std::vector<int64_t>>& cuts) {
     if (t.atom.kind == Expr::AtomKind::coordinate) continue;
     find_cuts(*t.atom.of, cuts);
     auto of = divided(*t.atom.of);
-    if (!of) continue;
+    if (!of || of->first >= static_cast<int64_t>(cuts.size())) continue;  // not a loop's
     auto& c = cuts[static_cast<size_t>(of->first)];
     c.push_back(of->second * t.atom.number);
     if (of->second > 1) c.push_back(of->second);
@@ -137,13 +174,13 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
     walk.open(numbers);
     for (const ir::Value& v : known) walk.define(v, recorder.constant(v.dtype(), {}));
     for (const ir::Value& v : roots) walk.value(v, nest.at_dims(v.dims()));
-    for (const ir::Dims& dims : written) recorder.memory.push_back(ir::linearize(nest.at_dims(dims), dims));
+    for (const ir::Dims& dims : written) recorder.memory.push_back({ir::linearize(nest.at_dims(dims), dims)});
   };
   std::vector<std::vector<int64_t>> cuts(domain.size());
   Coordinates c = split(domain, cuts);
   record(c);
-  for (const Expr& e : recorder.memory) find_cuts(e, cuts);
-  for (const Expr& e : recorder.computed) find_cuts(e, cuts);
+  for (const Recorded& e : recorder.memory) find_cuts(e.value, cuts);
+  for (const Recorded& e : recorder.computed) find_cuts(e.value, cuts);
   Coordinates finer = split(domain, cuts);
   if (finer.extents.size() > c.extents.size()) {
     c = std::move(finer);
@@ -153,8 +190,8 @@ Nest plan_nest(const ir::Graph& body, const ir::Dims& domain, const std::vector<
 
   // Merge a dim into the one behind it where all expressions step through both as through one.
   auto mergeable = [&](size_t outer, int64_t inner_extent, size_t inner) {
-    auto alike = [&](const Expr& e) {
-      auto a = e.stride(static_cast<int>(outer)), b = e.stride(static_cast<int>(inner));
+    auto alike = [&](const Recorded& e) {
+      auto a = e.value.stride(static_cast<int>(outer)), b = e.value.stride(static_cast<int>(inner));
       return a && b && *a == *b * inner_extent;
     };
     return is_folded(outer) == is_folded(inner) &&

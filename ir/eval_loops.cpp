@@ -27,11 +27,41 @@ class RowExpr {
   int64_t base_ = 0;
 };
 
+struct RowLookup {
+  const Tensor* indices;
+  RowExpr address;
+  int64_t extent, stride;  // of the axis it is a coordinate of
+};
+
 struct RowAccess {
   const Tensor* from;
   RowExpr address;
   std::vector<std::pair<RowExpr, int64_t>> when;  // 0 <= value < extent
+  std::vector<RowLookup> lookups = {};
+
+  int64_t at(int64_t j, const std::vector<int64_t>& coordinates) const {
+    int64_t offset = address.at(j, coordinates);
+    for (const RowLookup& l : lookups)
+      offset += looked_up(l.indices->get_int(l.address.at(j, coordinates)), l.extent) * l.stride;
+    return offset;
+  }
 };
+
+RowAccess row_access(const Access& a, const TensorRefs& in, int last) {
+  const Tensor* from = in.at(a.input);
+  Exprs at = a.at;
+  for (const Lookup& l : a.lookups) at[l.axis] = 0;
+  RowAccess row{from, RowExpr(linearize(at, from->dims()), last), {}};
+  for (const Condition& c : a.when)
+    if (!c.always()) row.when.emplace_back(RowExpr(c.value, last), c.extent);
+  Dims strides = strides_of(from->dims());
+  for (const Lookup& l : a.lookups) {
+    const Tensor* indices = in.at(l.input);
+    row.lookups.push_back({indices, RowExpr(linearize(l.at, indices->dims()), last), from->dims()[l.axis],
+                           strides[l.axis]});
+  }
+  return row;
+}
 
 bool holds(const RowAccess& access, int64_t j, const std::vector<int64_t>& coordinates) {
   for (auto& [value, extent] : access.when) {
@@ -63,13 +93,7 @@ void evaluate_index(const Node& node, const TensorRefs& in, Tensor& out) {
   IndexMap map = node.op().index(node, at);
 
   std::vector<RowAccess> accesses;
-  for (const Access& a : map.accesses) {
-    const Tensor* from = in.at(a.input);
-    RowAccess row{from, RowExpr(linearize(a.at, from->dims()), last), {}};
-    for (const Condition& c : a.when)
-      if (!c.always()) row.when.emplace_back(RowExpr(c.value, last), c.extent);
-    accesses.push_back(std::move(row));
-  }
+  for (const Access& a : map.accesses) accesses.push_back(row_access(a, in, last));
   std::optional<RowExpr> value;
   if (map.value) value.emplace(*map.value, last);
   Tensor fill = Tensor::filled({out.dtype(), {1}}, map.fill);
@@ -80,6 +104,7 @@ void evaluate_index(const Node& node, const TensorRefs& in, Tensor& out) {
     for (RowAccess& a : accesses) {
       a.address.start(coordinates);
       for (auto& condition : a.when) condition.first.start(coordinates);
+      for (RowLookup& lookup : a.lookups) lookup.address.start(coordinates);
     }
     if (value) value->start(coordinates);
     for (int64_t j = 0; j < length; j++) {
@@ -91,7 +116,7 @@ void evaluate_index(const Node& node, const TensorRefs& in, Tensor& out) {
       const std::byte* source = fill.data();
       for (const RowAccess& a : accesses)
         if (holds(a, j, coordinates)) {
-          int64_t address = a.address.at(j, coordinates);
+          int64_t address = a.at(j, coordinates);
           check(address >= 0 && address < a.from->count(), node.op().name, ": element ", first + j,
                 " reads at ", address, " of ", a.from->count());
           source = a.from->data() + static_cast<size_t>(address) * size;

@@ -2,6 +2,7 @@
 // A movement op (Transpose, Slice, Pad, Window ...) gives one function from output to input coordinates; the evaluator
 // interprets the map, code generators turn it into addresses.
 #pragma once
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,11 +72,24 @@ struct Condition {
   bool always() const { return value.min() >= 0 && value.max() < extent; }
 };
 
-// Reads input `input` at `at` where all conditions hold.
+// A coordinate that input `input`, of integers, holds at `at`. Below 0 it counts from the end; what still names nothing
+// is brought to the nearer end, so that reading is safe whatever the data is.
+struct Lookup {
+  size_t axis;  // of the access
+  size_t input;
+  Exprs at;
+};
+// The coordinate that `index` stands for in an extent.
+inline int64_t looked_up(int64_t index, int64_t extent) {
+  return std::clamp<int64_t>(index < 0 ? index + extent : index, 0, extent - 1);
+}
+
+// Reads input `input` at `at` where all conditions hold. Lookups replace coordinates of `at`; conditions do not see them.
 struct Access {
   size_t input;
   Exprs at;
   std::vector<Condition> when = {};
+  std::vector<Lookup> lookups = {};
 };
 
 // What one output element of a movement op is: the first access whose conditions hold, else `fill`. `value` is for

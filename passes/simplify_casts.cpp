@@ -54,6 +54,8 @@ Value cast_by(const Site& site, const Node& like, Value v, DType to) {
 // A movement whose elements all come from inputs or are a fill that `dtype` can hold.
 bool moves(const Node& node, DType dtype) {
   if (node.op().meaning != ir::Meaning::index || node.input_count() == 0) return false;
+  for (const Value& v : node.inputs())
+    if (v.dtype() != node.type().dtype) return false;  // indices
   ir::Exprs at;
   for (int64_t d : node.type().dims) at.push_back(ir::Expr::coordinate(static_cast<int>(at.size()), d));
   ir::IndexMap map = node.op().index(node, at);

@@ -35,6 +35,7 @@ Value drop_movement(const Site& site) {
     at.push_back(d == 1 ? ir::Expr(0) : ir::Expr::coordinate(static_cast<int>(at.size()), d));
   ir::IndexMap map = node.op().index(node, at);
   if (map.value || map.accesses.size() != 1 || map.accesses[0].input != 0) return {};
+  if (!map.accesses[0].lookups.empty()) return {};
   for (const ir::Condition& condition : map.accesses[0].when)
     if (!condition.always()) return {};
   if (!(linearize(map.accesses[0].at, site.inputs[0].dims()) == linearize(at, dims))) return {};

@@ -65,6 +65,7 @@ void LlvmEmitter::open_function(const std::string& name, int buffers, int begin,
   regs_.clear();
   buffers_.clear();
   coordinates_.clear();
+  computed_.clear();
   variables_.clear();
   vector_ = -1;
   depth_ = 0;
@@ -93,6 +94,29 @@ void LlvmEmitter::bind(int coordinate, Value* value) {
   if (coordinates_.size() <= i) coordinates_.resize(i + 1);
   scopes_.back().bound.emplace_back(coordinate, coordinates_[i]);
   coordinates_[i] = value;
+}
+
+void LlvmEmitter::bind(int coordinate, Reg index) {
+  check(coordinate == kComputed + static_cast<int>(computed_.size()), "coordinate i", coordinate,
+        " is not the next");
+  computed_.push_back(at(index));
+}
+
+bool LlvmEmitter::varies(const Expr& e) const {
+  for (const Expr::Term& t : e.terms()) {
+    auto number = static_cast<int>(t.atom.number);
+    if (t.atom.kind != Expr::AtomKind::coordinate ? varies(*t.atom.of)
+        : number >= kComputed ? is_vector(computed_[static_cast<size_t>(number - kComputed)])
+                              : number == vector_)
+      return true;
+  }
+  return false;
+}
+
+std::optional<int64_t> LlvmEmitter::lane_stride(const Expr& e) const {
+  for (size_t i = 0; i < computed_.size(); i++)
+    if (is_vector(computed_[i]) && e.uses(kComputed + static_cast<int>(i))) return std::nullopt;
+  return e.stride(vector_);
 }
 
 void LlvmEmitter::set(int coordinate, const Expr& value) { bind(coordinate, scalar_index(value)); }
@@ -182,9 +206,10 @@ LlvmEmitter::Value* LlvmEmitter::index_of(const Expr& e, llvm::Type* integer, bo
     Value* v = nullptr;
     int64_t d = t.atom.number;
     if (t.atom.kind == Expr::AtomKind::coordinate) {
-      v = coordinates_[static_cast<size_t>(d)];
+      v = d >= kComputed ? computed_[static_cast<size_t>(d - kComputed)]
+                         : coordinates_[static_cast<size_t>(d)];
       check(v != nullptr, "coordinate i", d, " is not bound");
-      if (integer != v->getType()) v = b_.CreateTrunc(v, integer);
+      v = b_.CreateTrunc(v, like(v, integer));
       if (vector && d == vector_) v = b_.CreateAdd(splat(v), lane_numbers(integer));
     } else {
       // Moved into the natural numbers first, where quotients are plain and cheap.
@@ -253,7 +278,7 @@ Reg LlvmEmitter::load(int buffer, DType type, const Expr& offset, int64_t count,
 
 LlvmEmitter::Value* LlvmEmitter::load_vector(int buffer, DType type, const Expr& offset, int64_t count,
                                              Value* when) {
-  auto stride = offset.stride(vector_);
+  auto stride = lane_stride(offset);
   llvm::Align align(static_cast<uint64_t>(ir::byte_size(type)));
   llvm::Type* t = vector_of(memory_type(type));
   int64_t reach = traits_.lanes - 1;
@@ -287,7 +312,7 @@ LlvmEmitter::Value* LlvmEmitter::gather(int buffer, DType type, const Expr& offs
   llvm::Align align(static_cast<uint64_t>(ir::byte_size(type)));
   llvm::Type* element = memory_type(type);
   Value* result = Constant::getNullValue(vector_of(element));
-  auto stride = offset.stride(vector_);
+  auto stride = lane_stride(offset);
   Value *base = nullptr, *indices = nullptr;
   if (stride && !when) {
     base = address(buffer, type, scalar_index(offset));
@@ -315,7 +340,7 @@ void LlvmEmitter::store(int buffer, DType type, const Expr& offset, Reg value) {
     return;
   }
   v = narrow(type, splat(v));
-  auto stride = offset.stride(vector_);
+  auto stride = lane_stride(offset);
   if (stride == 1) {
     Value* to = address(buffer, type, scalar_index(offset));
     if (active_ == traits_.lanes)

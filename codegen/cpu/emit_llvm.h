@@ -27,6 +27,7 @@ class LlvmEmitter : public LoopEmitter {
   Reg number(const ir::Expr& value, ir::DType type) override;
   Reg inside(const ir::Condition& condition, Reg also) override;
   Reg load(int buffer, ir::DType type, const ir::Expr& offset, int64_t count, Reg when) override;
+  void bind(int coordinate, Reg index) override;
   int go_to(int depth) override;
 
   void open_function(const std::string& name, int buffers, int begin, int end) override;
@@ -75,7 +76,9 @@ class LlvmEmitter : public LoopEmitter {
   Value* number_like(Value* shape, int64_t v);  // integer of the shape's type
   Value* real_like(Value* shape, double v);
   void bind(int coordinate, Value* value);
-  bool varies(const ir::Expr& e) const { return vector_ >= 0 && e.uses(vector_); }
+  // Whether lanes differ in it; and by how much neighbours do, where that is one number.
+  bool varies(const ir::Expr& e) const;
+  std::optional<int64_t> lane_stride(const ir::Expr& e) const;
   Value* active_mask();
 
   // Index arithmetic: of lane 0 in i64; of all lanes in `integer`.
@@ -105,6 +108,7 @@ class LlvmEmitter : public LoopEmitter {
   std::vector<Value*> regs_;
   std::vector<Value*> buffers_;
   std::vector<Value*> coordinates_;
+  std::vector<Value*> computed_;  // coordinates from kComputed on
   std::vector<Variable> variables_;
   int vector_ = -1, active_ = 0, depth_ = 0;
 };

@@ -2,6 +2,7 @@
 
 #include <omp.h>
 
+#include "codegen/cpu/indexed.h"
 #include "codegen/cpu/products.h"
 #include "codegen/loops.h"
 #include "ir/op.h"
@@ -25,6 +26,8 @@ std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
     std::string op(node.op().name);
     if (auto kind = product_kind(node); kind && !options_.interpret)
       if (auto launch = lower_product(node, *kind, op, threads_)) return launch;
+    if (!options_.interpret)
+      if (auto launch = lower_indexed(node, op, threads_)) return launch;
     return interpret(node, std::move(op));
   }
   std::string name = concat("k", kernels_++);
