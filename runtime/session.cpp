@@ -41,9 +41,11 @@ Arrays checked(Arrays outputs) {
     const std::string node = without(prefix, at->first);
     if (faults > 0)
       throw Error(ErrorCode::bad_input,
-                  concat(faults, faults == 1 ? " label of '" : " labels of '", node,
-                         faults == 1 ? "' names no class" : "' name no class"),
-                  node, "labels must lie between 0 and the number of classes - 1, or equal ignore_index");
+                  concat(faults, faults == 1 ? " label or index of '" : " labels or indices of '", node,
+                         faults == 1 ? "' is out of range" : "' are out of range"),
+                  node,
+                  "labels must lie between 0 and the number of classes - 1 or equal ignore_index, indices within "
+                  "the extent they select from");
     at = outputs.erase(at);
   }
   return outputs;

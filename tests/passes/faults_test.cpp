@@ -24,16 +24,57 @@ Feeds feeds(int64_t last_label) {
   return {{"x", grid({4, 2}, 5)}, {"labels", labels}};
 }
 
-TEST(Faults, WrongLabelLeavesNoTrace) {
+// The whole training step of a model.
+void make_step(Graph& g) {
   Options o{.optimizer = OptimizerOptions{.kind = OptimizerKind::adam}};
   o.loss_scale = {.kind = LossScaleKind::dynamic, .init = 1024};
-  Graph g = classifier();
   autodiff(g, o);
   scale_loss(g, o);
   add_optimizer(g, o);
   catch_faults(g, o);
   guard_updates(g, o);
   verify(g);
+}
+
+// Rows of a table: an index beyond either end is an error that names the node; one below 0 counts from the
+// end.
+TEST(Faults, IndexOfNoRowLeavesNoTrace) {
+  Graph g;
+  Value table = parameter(g, "table", grid({5, 2}, 1)), rows = g.input("rows", {DType::i64, {3}});
+  {
+    Scope scope(g, Phase::forward, {"embedding"});
+    Value y = apply_all("Gather", {table, rows})[0];
+    g.outputs.push_back({kLoss, reduce_sum(y * y, {}, false)});
+  }
+  make_step(g);
+  const std::string faults = std::string(kFaultPrefix) + "embedding";
+  auto at = [](int64_t last) {
+    Tensor t({DType::i64, {3}});
+    for (int64_t i = 0; i < 3; i++) t.set_int(i, i == 2 ? last : -5);
+    return Feeds{{"rows", t}};
+  };
+  Session session;
+  EXPECT_EQ(number(session.run(g, at(4)), faults), 0);
+  const Feeds before = session.states;
+  for (int64_t wrong : {int64_t{5}, int64_t{-6}, int64_t{1} << 40}) {
+    EXPECT_EQ(number(session.run(g, at(wrong)), faults), 1) << wrong;
+    for (auto& [name, value] : before)
+      EXPECT_EQ(session.states.at(name), value) << name << " with index " << wrong;
+  }
+}
+
+// Constant indices are checked when the node is made, and count nothing in the step.
+TEST(Faults, ConstantIndicesAreCheckedAtOnce) {
+  Graph g;
+  Value table = parameter(g, "table", grid({5, 2}, 1));
+  EXPECT_EQ(apply_all("Gather", {table, g.constant(Tensor::of({2}, {-5, 4}, DType::i64))}).size(), 1u);
+  EXPECT_THROW(apply_all("Gather", {table, g.constant(Tensor::of({2}, {0, 5}, DType::i64))}), Error);
+  EXPECT_THROW(apply_all("GatherND", {table, g.constant(Tensor::of({1, 2}, {4, 2}, DType::i64))}), Error);
+}
+
+TEST(Faults, WrongLabelLeavesNoTrace) {
+  Graph g = classifier();
+  make_step(g);
   const std::string faults = std::string(kFaultPrefix) + "criterion";
 
   Session session;
