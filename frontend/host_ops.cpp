@@ -136,8 +136,10 @@ void gather(Call& c) {
 }
 
 void non_zero(Call& c) {
-  TensorPtr x = constant_in(c, 0);
-  if (!x) return;
+  TensorPtr x = c.in(0) ? c.known(c.in(0)) : nullptr;
+  if (!x)
+    unsupported(c, "the number of elements that are not zero is not known when the step is compiled",
+                "Mezzo compiles static shapes: the input must follow from constants and input shapes");
   std::vector<int64_t> found;
   for (int64_t i = 0; i < x->count(); i++)
     if (x->get(i) != 0) found.push_back(i);
@@ -171,10 +173,10 @@ struct HostOp {
   std::string_view op;
   void (*evaluate)(Call&);
 };
-constexpr HostOp kHostOps[] = {{"Constant", constant}, {"Shape", shape},
-                               {"Size", size},         {"Range", range},
-                               {"Gather", gather},     {"ConstantOfShape", constant_of_shape},
-                               {"NonZero", non_zero},  {"EyeLike", eye_like}};
+constexpr HostOp kHostOps[] = {
+    {"Constant", constant}, {"Shape", shape},      {"Size", size},
+    {"Range", range},       {"Gather", gather},    {"ConstantOfShape", constant_of_shape},
+    {"NonZero", non_zero},  {"EyeLike", eye_like}, {"Unique", unique}};
 
 }  // namespace
 

@@ -81,6 +81,9 @@ void Importer::add_outputs() {
 std::optional<Value> Importer::find(const std::string& name) {
   for (auto scope = scopes_.rbegin(); scope != scopes_.rend(); ++scope)
     if (auto it = scope->find(name); it != scope->end()) return it->second;
+  if (sequences_.count(name))
+    throw Error(ErrorCode::unsupported,
+                concat("'", printable(name), "' is a sequence, where a tensor is expected"), printable(name));
   auto it = initializers_.find(name);
   if (it == initializers_.end())
     throw Error(ErrorCode::bad_input, concat("nothing defines '", printable(name), "'"), printable(name));
@@ -124,7 +127,8 @@ void Importer::import_node(const FlatNode& flat) {
   };
   Call call{.graph = graph_, .op = node.op_type(), .domain = flat.domain, .label = flat.label};
   for (const auto& input : node.input()) {
-    std::optional<Value> value = input.empty() ? std::optional<Value>(Value{}) : find(input);
+    const bool absent = input.empty() || (is_sequence_op(call.op) && sequences_.count(input));
+    std::optional<Value> value = absent ? std::optional<Value>(Value{}) : find(input);
     if (!value) {  // its producer is listed already
       list_if_unsupported(flat, call);
       return fail_outputs();
@@ -167,6 +171,8 @@ void Importer::build(const FlatNode& flat, Call& call) {
     if (!call.results) append(call);
   } else if (call.op == "If") {
     take_branch(flat, call);
+  } else if (is_sequence_op(call.op)) {
+    take_sequence(flat, call);
   } else if (call.op == "Identity") {
     pass_identity(flat, call);
   } else {
@@ -184,7 +190,7 @@ void Importer::list_if_unsupported(const FlatNode& flat, const Call& call) {
   std::string_view op = newest_name(call.op);
   bool supported = is_contrib_op(flat.domain, call.op);
   supported |= flat.domain.empty() && (op.empty() || op == "If" || op == "Identity" || is_host_op(op) ||
-                                       (is_onnx_op(op) && ir::find_op(op)));
+                                       is_sequence_op(op) || (is_onnx_op(op) && ir::find_op(op)));
   if (!supported)
     missing_.push_back(concat(call.op, " '", printable(flat.label), "': the operator is not implemented"));
 }

@@ -15,6 +15,9 @@ class TensorProto;
 
 namespace mezzo::frontend {
 
+// Operators on sequences of tensors.
+bool is_sequence_op(std::string_view op);
+
 class Importer {
  public:
   Importer(const ModelFile& model, const ImportOptions& options);
@@ -30,6 +33,7 @@ class Importer {
   // Lists a node whose inputs are not supported when it is not supported itself.
   void list_if_unsupported(const FlatNode& node, const Call& call);
   void take_branch(const FlatNode& node, Call& call);
+  void take_sequence(const FlatNode& node, Call& call);  // import_sequences.cpp
   // Constant results replace what was appended since node position `first`.
   ir::Values fold(const ir::Values& results, size_t first);
 
@@ -55,6 +59,7 @@ class Importer {
   Knowledge knowledge_;
   std::vector<std::unordered_map<std::string, std::optional<ir::Value>>> scopes_;
   std::unordered_map<std::string, const onnx::TensorProto*> initializers_;
+  std::unordered_map<std::string, ir::Values> sequences_;  // by name
   std::vector<std::string> missing_;  // one line per node that is not supported
   std::set<std::string> hints_;
   int64_t dropouts_ = 0;

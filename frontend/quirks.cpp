@@ -1,5 +1,6 @@
 #include "frontend/quirks.h"
 
+#include <algorithm>
 #include <numeric>
 
 #include "frontend/limits.h"
@@ -143,6 +144,26 @@ void cast_like(Call& c) {
   c.results = Values{ir::cast(c.inputs[0], c.inputs[1].dtype())};
 }
 
+// Compress by a condition that is known is a Gather at the places where it holds.
+void compress(Call& c) {
+  if (!c.in(0) || !c.in(1)) malformed(c, "inputs 0 and 1 are required");
+  ir::TensorPtr condition = c.known(c.in(1));
+  if (!condition)
+    unsupported(c, "the condition is computed from the model's data",
+                "Mezzo compiles static shapes: it must follow from constants and input shapes");
+  Value x = c.in(0);
+  if (!c.has("axis")) x = ir::reshape(x, {x.type().count()});
+  const int64_t axis = ir::normalize_axis(c.integer("axis", 0), x.rank());
+  if (condition->dims().size() != 1 || condition->count() > x.dims()[static_cast<size_t>(axis)])
+    malformed(c, concat("a condition ", ir::to_string(condition->dims()), " for ", ir::to_string(x.dims())));
+  std::vector<int64_t> places;
+  for (int64_t i = 0; i < condition->count(); i++)
+    if (condition->get_int(i) != 0) places.push_back(i);
+  ir::Tensor indices({ir::DType::i64, {static_cast<int64_t>(places.size())}});
+  std::copy(places.begin(), places.end(), indices.as<int64_t>().begin());
+  c.results = Values{ir::apply("Gather", {x, c.graph.constant(std::move(indices))}, {{"axis", axis}})};
+}
+
 // The IR's operator of this name is another one: it draws from a key.
 void own_random(Call& c) { unsupported(c, "the operator is not implemented"); }
 
@@ -180,6 +201,7 @@ constexpr Quirk kQuirks[] = {
     {"GroupNormalization", 18, 21, scale_of_groups},
     {"RandomUniform", 1, kNow, own_random},
     {"Scatter", 9, kNow, scatter_elements},
+    {"Compress", 9, kNow, compress},
     {"Upsample", 1, kNow, upsample},
     {"Resize", 10, 11, upsample},
 };
@@ -189,7 +211,7 @@ constexpr Quirk kQuirks[] = {
 std::string_view newest_name(std::string_view op) {
   if (op == "Scatter") return "ScatterElements";
   if (op == "Upsample") return "Resize";
-  return op == "CastLike" ? "" : op;
+  return op == "CastLike" || op == "Compress" ? "" : op;
 }
 
 void apply_quirks(Call& call) {
