@@ -74,6 +74,12 @@ void TextEmitter::name_coordinate(int coordinate, std::string name) {
   now = std::move(name);
 }
 
+// Belongs to the scope that code goes to, which may be outside of the innermost.
+void TextEmitter::bind(int coordinate, Reg index) {
+  scopes_[static_cast<size_t>(depth_)].outside.emplace(coordinate, "");
+  coordinates_[coordinate] = text(index);
+}
+
 void TextEmitter::set(int coordinate, const Expr& value) {
   if (value.is_constant()) return name_coordinate(coordinate, concat(value.constant()));
   std::string name = fresh("j");

@@ -29,6 +29,7 @@ class TextEmitter : public Emitter {
   Reg number(const ir::Expr& value, ir::DType type) override;
   Reg inside(const ir::Condition& condition, Reg also) override;
   Reg load(int buffer, ir::DType type, const ir::Expr& offset, int64_t count, Reg when) override;
+  void bind(int coordinate, Reg index) override;
   int go_to(int depth) override;
 
   int add_buffer(Buffer buffer);
