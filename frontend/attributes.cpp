@@ -35,7 +35,8 @@ struct Harmless {
   std::optional<int64_t> integer;  // this value only; nullopt: any
   std::string_view text = {};
 };
-constexpr std::array<Harmless, 11> kHarmless{{{"consumed_inputs", std::nullopt},  // memory hint of opset 1
+constexpr std::array<Harmless, 12> kHarmless{{{"output_sequence", std::nullopt},  // which outputs a layer of opset 1 gives
+                                              {"consumed_inputs", std::nullopt},  // memory hint of opset 1
                                               {"saturate", std::nullopt},         // of casts to 8-bit floats
                                               {"stash_type", 1},  // statistics in f32: always so
                                               {"noop_with_empty_axes", 0},

@@ -99,7 +99,14 @@ constexpr Row kRows[] = {
     {"SkipSimplifiedLayerNormalization", skip_simplified_layer_norm},
 };
 
+// Operators of the training domain have the IR's form.
+constexpr std::string_view kTrainingDomain = "ai.onnx.preview.training";
+constexpr Row kTrainingRows[] = {{"Adagrad", nothing}, {"Adam", nothing}, {"Momentum", nothing}};
+
 const Row* find_row(std::string_view domain, std::string_view op) {
+  if (domain == kTrainingDomain)
+    for (const Row& row : kTrainingRows)
+      if (row.op == op) return &row;
   for (const Row& row : kRows)
     if (row.op == op && (domain == kDomain || (domain.empty() && row.without_domain))) return &row;
   return nullptr;

@@ -173,10 +173,20 @@ struct HostOp {
   std::string_view op;
   void (*evaluate)(Call&);
 };
-constexpr HostOp kHostOps[] = {
-    {"Constant", constant}, {"Shape", shape},      {"Size", size},
-    {"Range", range},       {"Gather", gather},    {"ConstantOfShape", constant_of_shape},
-    {"NonZero", non_zero},  {"EyeLike", eye_like}, {"Unique", unique}};
+constexpr HostOp kHostOps[] = {{"Constant", constant},
+                               {"Shape", shape},
+                               {"Size", size},
+                               {"Range", range},
+                               {"Gather", gather},
+                               {"ConstantOfShape", constant_of_shape},
+                               {"NonZero", non_zero},
+                               {"EyeLike", eye_like},
+                               {"Unique", unique},
+                               {"HannWindow", hann_window},
+                               {"HammingWindow", hamming_window},
+                               {"BlackmanWindow", blackman_window},
+                               {"MelWeightMatrix", mel_weight_matrix},
+                               {"NonMaxSuppression", non_max_suppression}};
 
 }  // namespace
 

@@ -173,6 +173,12 @@ void Importer::build(const FlatNode& flat, Call& call) {
     take_branch(flat, call);
   } else if (is_sequence_op(call.op)) {
     take_sequence(flat, call);
+  } else if (call.op == "Loop") {
+    unroll_loop(flat, call);
+  } else if (call.op == "Scan") {
+    unroll_scan(flat, call);
+  } else if (is_random_op(call.op)) {
+    draw(call);
   } else if (call.op == "Identity") {
     pass_identity(flat, call);
   } else {
@@ -188,8 +194,9 @@ void Importer::build(const FlatNode& flat, Call& call) {
 
 void Importer::list_if_unsupported(const FlatNode& flat, const Call& call) {
   std::string_view op = newest_name(call.op);
+  const bool built_in = op == "If" || op == "Loop" || op == "Scan" || op == "Identity";
   bool supported = is_contrib_op(flat.domain, call.op);
-  supported |= flat.domain.empty() && (op.empty() || op == "If" || op == "Identity" || is_host_op(op) ||
+  supported |= flat.domain.empty() && (op.empty() || built_in || is_host_op(op) || is_random_op(op) ||
                                        is_sequence_op(op) || (is_onnx_op(op) && ir::find_op(op)));
   if (!supported)
     missing_.push_back(concat(call.op, " '", printable(flat.label), "': the operator is not implemented"));
@@ -235,34 +242,6 @@ Values Importer::fold(const Values& results, size_t first) {
   }
   result_.report.folded += any;
   return out;
-}
-
-// If with a known condition is the branch it takes; the other one is not even looked at.
-void Importer::take_branch(const FlatNode& flat, Call& call) {
-  ir::TensorPtr condition = call.in(0) ? call.known(call.in(0)) : nullptr;
-  if (!condition) unsupported(call, "the condition is computed from the model's data");
-  if (condition->count() != 1) malformed(call, "the condition must be one value");
-  auto body = call.bodies.find(condition->get(0) != 0 ? "then_branch" : "else_branch");
-  if (body == call.bodies.end()) malformed(call, "a branch is missing");
-  const onnx::GraphProto& graph = *body->second;
-  if (graph.output_size() != static_cast<int>(call.wanted.size()))
-    malformed(call, "the branch has another number of outputs");
-  scopes_.emplace_back();
-  for (const auto& tensor : graph.initializer())
-    bind(tensor.name(), add_initializer(tensor.name(), tensor, false));
-  size_t missing = missing_.size();
-  import_nodes(functions_.flatten(list_nodes(graph.node(), *flat.opsets, flat.label + "/")));
-  Values results;
-  bool complete = true;
-  for (const auto& output : graph.output()) {
-    std::optional<Value> value = find(output.name());
-    complete &= value.has_value();
-    results.push_back(value.value_or(Value{}));
-  }
-  scopes_.pop_back();
-  if (!complete)
-    unsupported(call, concat(missing_.size() - missing, " nodes of the branch taken are not supported"));
-  call.results = std::move(results);
 }
 
 Imported import_model(const ModelFile& model, const ImportOptions& options) {

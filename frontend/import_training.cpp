@@ -87,7 +87,7 @@ void Importer::set_dropout_mode(Call& call) {
     training = wanted;
   }
   call.attrs["training_mode"] = int64_t{training};
-  call.attrs["stream"] = dropouts_++;
+  call.attrs["stream"] = streams_++;
   call.inputs.resize(1);
   if (training) call.inputs.push_back(random_key());
 }

@@ -32,7 +32,14 @@ class Importer {
   void append(Call& call);
   // Lists a node whose inputs are not supported when it is not supported itself.
   void list_if_unsupported(const FlatNode& node, const Call& call);
+  // Control flow (import_control_flow.cpp).
   void take_branch(const FlatNode& node, Call& call);
+  void unroll_loop(const FlatNode& node, Call& call);
+  void unroll_scan(const FlatNode& node, Call& call);
+  ir::Values scan(const FlatNode& node, const Call& call, ir::Values state, const ir::Values& sequences,
+                  const std::string& label);
+  ir::Values import_body(const FlatNode& node, const Call& call, const onnx::GraphProto& body,
+                         const ir::Values& arguments, const std::string& label);
   void take_sequence(const FlatNode& node, Call& call);  // import_sequences.cpp
   // Constant results replace what was appended since node position `first`.
   ir::Values fold(const ir::Values& results, size_t first);
@@ -50,6 +57,9 @@ class Importer {
   void keep_statistics(const Call& call, ir::Values& results);
   void pass_identity(const FlatNode& node, Call& call);
   ir::Value random_key();
+  // Random* and the like (import_random.cpp).
+  static bool is_random_op(std::string_view op);
+  void draw(Call& call);
 
   const ModelFile& model_;
   const ImportOptions& options_;
@@ -62,7 +72,7 @@ class Importer {
   std::unordered_map<std::string, ir::Values> sequences_;  // by name
   std::vector<std::string> missing_;  // one line per node that is not supported
   std::set<std::string> hints_;
-  int64_t dropouts_ = 0;
+  int64_t streams_ = 0;  // of random numbers in use
   int64_t overridden_ = 0;  // BatchNormalizations and Dropouts whose flag options.mode changed
   // The newest value of every running statistic, for a BatchNormalization that is applied more than once.
   std::unordered_map<const ir::Node*, size_t> statistic_update_;

@@ -9,6 +9,7 @@ inline constexpr int64_t kMaxFields = 16'000'000;                 // length-deli
 inline constexpr int64_t kMaxNodes = 1'000'000;  // in the file, and again after inlining functions
 inline constexpr int kMaxGraphDepth = 24;        // If/Loop bodies within each other
 inline constexpr int kMaxFunctionDepth = 64;     // functions calling functions
+inline constexpr int64_t kMaxTrips = 4096;       // of a loop that is unrolled
 inline constexpr int kMaxRank = 16;              // dimensions of one tensor
 inline constexpr int kMaxNameBytes = 4096;       // any name in the file
 inline constexpr int64_t kMinIrVersion = 3, kMaxIrVersion = 14;

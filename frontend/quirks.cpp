@@ -164,8 +164,10 @@ void compress(Call& c) {
   c.results = Values{ir::apply("Gather", {x, c.graph.constant(std::move(indices))}, {{"axis", axis}})};
 }
 
-// The IR's operator of this name is another one: it draws from a key.
-void own_random(Call& c) { unsupported(c, "the operator is not implemented"); }
+// Before opset 20 the axis was an attribute, 1 by default.
+void transform_axis(Call& c) {
+  if (!c.has("axis")) c.attrs["axis"] = int64_t{1};
+}
 
 // One row: the op, the opsets [since, until) whose form differs from the newest, and what brings it there.
 struct Quirk {
@@ -199,9 +201,9 @@ constexpr Quirk kQuirks[] = {
     {"Split", 1, kNow, count_outputs},
     {"Pow", 12, kNow, exponent_type},
     {"GroupNormalization", 18, 21, scale_of_groups},
-    {"RandomUniform", 1, kNow, own_random},
     {"Scatter", 9, kNow, scatter_elements},
     {"Compress", 9, kNow, compress},
+    {"DFT", 17, 20, transform_axis},
     {"Upsample", 1, kNow, upsample},
     {"Resize", 10, 11, upsample},
 };

@@ -1,5 +1,6 @@
 #include "ir/eval.h"
 
+#include <cstring>
 #include <unordered_map>
 
 #include "ir/build.h"
@@ -83,11 +84,45 @@ Held execute_kernel(const Node& node, const Held& in, EvalMode mode) {
       *node.body, in, [&](const Node& leaf) { return numbers.at(&leaf); }, mode);
 }
 
+// Step by step. A slice of a scanned input is a tensor of its own.
+Held execute_time_loop(const Node& node, const Held& in, EvalMode mode) {
+  const auto carried = static_cast<size_t>(node.i("carried")), scanned = static_cast<size_t>(node.i("scanned"));
+  const int64_t steps = node.i("steps");
+  std::vector<Tensor> out;
+  for (const Type& t : node.types()) out.emplace_back(held_type(t, mode));
+  std::unordered_map<const Node*, size_t> numbers;
+  for (auto& n : node.body->nodes())
+    if (is_input(*n)) numbers.emplace(n.get(), numbers.size());
+  Held now = in;
+  for (int64_t k = 0; k < steps; k++) {
+    const int64_t t = node.i("reverse") != 0 ? steps - 1 - k : k;
+    for (size_t i = carried; i < carried + scanned; i++) {
+      Type type = in[i]->type();
+      type.dims.erase(type.dims.begin());
+      Tensor slice(type);
+      if (slice.bytes() > 0) std::memcpy(slice.data(), in[i]->data() + t * slice.bytes(), static_cast<size_t>(slice.bytes()));
+      now[i] = std::make_shared<const Tensor>(std::move(slice));
+    }
+    Held results = execute_outputs(
+        *node.body, now, [&](const Node& leaf) { return numbers.at(&leaf); }, mode);
+    for (size_t r = 0; r < results.size(); r++) {
+      if (r < carried) now[r] = results[r];
+      Tensor& all = out[carried + r];
+      if (results[r]->bytes() > 0)
+        std::memcpy(all.data() + t * results[r]->bytes(), results[r]->data(), static_cast<size_t>(results[r]->bytes()));
+    }
+  }
+  Held held(now.begin(), now.begin() + static_cast<int64_t>(carried));
+  for (size_t k = carried; k < out.size(); k++) held.push_back(std::make_shared<const Tensor>(std::move(out[k])));
+  return held;
+}
+
 // Any node but Input and State.
 Held execute_node(const Node& node, const Held& in, EvalMode mode) {
   const OpDef& op = node.op();
   if (is_constant(node)) return {hold(node.tensor("value"), mode)};
   if (is_kernel(node)) return execute_kernel(node, in, mode);
+  if (is_time_loop(node)) return execute_time_loop(node, in, mode);
   if (op.meaning == Meaning::expand) return execute_composite(node, in, mode);
   check(op.meaning != Meaning::leaf, op.name, " has no value of its own");
   std::vector<Tensor> out;

@@ -182,7 +182,7 @@ class Parser {
   // Errors of the op's shape rule, located in the text.
   Node* add(Scope& scope, const OpDef& op, Values inputs, Attrs attrs, std::unique_ptr<Graph> body,
             size_t at) {
-    if (body && !is_name(op, "Kernel")) scan_.fail(concat(op.name, " has no body"), at);
+    if (body && !is_name(op, "Kernel") && !is_name(op, "TimeLoop")) scan_.fail(concat(op.name, " has no body"), at);
     try {
       return scope.graph.add(op, std::move(inputs), std::move(attrs), std::move(body));
     } catch (const Error& e) {

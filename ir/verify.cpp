@@ -14,11 +14,22 @@ void expect(bool ok, const Node& node, const Args&... message) {
   if (!ok) throw InternalError(concat("verify: ", message..., "\n  in: ", print(node)));
 }
 
+constexpr int kMostBodies = 2;  // a kernel in the step of a time loop
+
+// What the body gets for input i: a time loop gives it one slice of a scanned input.
+Type given_to_body(const Node& node, size_t i) {
+  Type type = node.in_type(i);
+  if (is_time_loop(node) && i >= static_cast<size_t>(node.i("carried")) &&
+      i < static_cast<size_t>(node.i("carried") + node.i("scanned")))
+    type.dims.erase(type.dims.begin());
+  return type;
+}
+
 class Verifier {
  public:
   explicit Verifier(const Graph& graph) : graph_(graph) {}
 
-  void run(bool is_body) {
+  void run(int depth, bool in_kernel) {
     for (auto& node : graph_.nodes()) {
       verify_links(*node);
       verify_attrs(*node);
@@ -26,13 +37,16 @@ class Verifier {
       verify_place(*node);
       if (is_input(*node) || is_state(*node))
         expect(leaves_[is_state(*node)].insert(node->s("name")).second, *node, "two leaves have one name");
-      if (is_body) expect(!is_state(*node) && !node->body, *node, "a body holds no state and no kernel");
-      expect(is_kernel(*node) == (node->body != nullptr), *node, "a Kernel, and nothing else, has a body");
-      if (node->body) verify_body(*node);
+      if (depth > 0) expect(!is_state(*node), *node, "a body holds no state");
+      if (in_kernel) expect(!node->body, *node, "the body of a kernel holds no other");
+      expect((is_kernel(*node) || is_time_loop(*node)) == (node->body != nullptr), *node,
+             "a Kernel or a TimeLoop, and nothing else, has a body");
+      expect(!node->body || depth < kMostBodies, *node, "bodies are nested too deeply");
+      if (node->body) verify_body(*node, depth);
       seen_.insert(node.get());
     }
     verify_results();
-    check(!is_body || graph_.updates.empty(), "verify: the body of a kernel has updates");
+    check(depth == 0 || graph_.updates.empty(), "verify: a body has updates");
   }
 
  private:
@@ -92,17 +106,17 @@ class Verifier {
     }
   }
 
-  void verify_body(const Node& node) const {
+  void verify_body(const Node& node, int depth) const {
     std::vector<const Node*> inputs;
     for (auto& inner : node.body->nodes())
       if (is_input(*inner)) inputs.push_back(inner.get());
     expect(inputs.size() == node.input_count(), node, "the body has ", inputs.size(), " inputs, the node ",
            node.input_count());
     for (size_t i = 0; i < inputs.size(); i++)
-      expect(node.has(i) && node.in_type(i) == inputs[i]->type(), node, "input ", i, " of the body is ",
+      expect(node.has(i) && given_to_body(node, i) == inputs[i]->type(), node, "input ", i, " of the body is ",
              to_string(inputs[i]->type()));
     try {
-      Verifier(*node.body).run(true);
+      Verifier(*node.body).run(depth + 1, is_kernel(node));
     } catch (const InternalError& e) {
       expect(false, node, "in the body: ", e.what());
     }
@@ -132,6 +146,6 @@ class Verifier {
 
 }  // namespace
 
-void verify(const Graph& graph) { Verifier(graph).run(false); }
+void verify(const Graph& graph) { Verifier(graph).run(0, false); }
 
 }  // namespace mezzo::ir

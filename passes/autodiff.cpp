@@ -4,6 +4,7 @@
 
 #include "ir/build.h"
 #include "ir/op.h"
+#include "passes/autodiff_time_loop.h"
 #include "passes/differentiable.h"
 #include "passes/passes.h"
 #include "passes/step_names.h"
@@ -121,7 +122,7 @@ class Sweep {
     }
     Values parts;
     try {
-      parts = node.op().grad(g);
+      parts = is_time_loop(node) ? differentiate_time_loop(node, g.dy, g.needs) : node.op().grad(g);
     } catch (const Error& e) {
       // Some rules refuse certain attributes only. All of these are reported together.
       if (e.code() != ErrorCode::unsupported) throw;

@@ -30,7 +30,7 @@ Flow::Flow(const Graph& graph) : graph_(graph), axes_(graph) {
     } else if (meaning == Meaning::index) {
       bool view = order_.back() && axes_.of(node->in(0)) == lists_.back();
       role = view ? Role::view : repeats(*node) ? Role::repeat : Role::movement;
-    } else if (meaning == Meaning::kernel || is_kernel(*node)) {
+    } else if (meaning == Meaning::kernel || node->body) {
       role = Role::kernel;
     }
     roles_.push_back(role);

@@ -8,12 +8,13 @@
 
 #include "ir/debug.h"
 #include "ir/module_file.h"
+#include "ir/op.h"
 #include "passes/option_text.h"
 
 namespace mezzo::passes {
 namespace {
 
-constexpr bool kTraining = true;
+constexpr bool kTraining = true, kInSteps = true;
 
 // The order. Precision is decided while ops still have their classes, gradients while they still have their
 // rules.
@@ -25,17 +26,25 @@ const PassRow kPipeline[] = {
     {"add_optimizer", add_optimizer, kTraining},
     {"catch_faults", catch_faults},
     {"guard_updates", guard_updates, kTraining},
-    {"expand", expand},
-    {"simplify", simplify},
-    {"fold_constants", fold_constants},
-    {"cse", cse},
+    {"expand", expand, false, kInSteps},
+    {"simplify", simplify, false, kInSteps},
+    {"fold_constants", fold_constants, false, kInSteps},
+    {"cse", cse, false, kInSteps},
     {"assign_layout", assign_layout},
-    {"simplify-2", simplify},
-    {"cse-2", cse},
-    {"fuse", fuse},
-    {"schedule", schedule},
-    {"plan_memory", plan_memory},
+    {"simplify-2", simplify, false, kInSteps},
+    {"cse-2", cse, false, kInSteps},
+    {"fuse", fuse, false, kInSteps},
+    {"schedule", schedule, false, kInSteps},
+    {"plan_memory", plan_memory, false, kInSteps},
 };
+
+// A pass on a graph, then on the steps of its time loops: those are graphs of their own to it.
+void apply(const PassRow& row, Graph& graph, const Options& options) {
+  row.function(graph, options);
+  if (!row.in_steps) return;
+  for (auto& node : graph.nodes())
+    if (ir::is_time_loop(*node)) apply(row, *node->body, options);
+}
 
 // A graph on its way, with the text it had after the last pass.
 struct Job {
@@ -168,7 +177,7 @@ StepGraphs run_pipeline(Graph graph, const Options& options, const RunOptions& r
     if (row->training && !run.training) continue;
     if (row->function) {
       for (Job* job : {&step, window ? &*window : nullptr})
-        if (job) runner.step(*job, *row, [&] { row->function(job->graph, options); });
+        if (job) runner.step(*job, *row, [&] { apply(*row, job->graph, options); });
     } else if (options.accumulate > 1) {
       runner.step(step, *row, [&] { out.window = accumulate(out.step, options); });
       window.emplace(Job{*out.window, "window"});
@@ -187,7 +196,7 @@ void run_pass(Graph& graph, const PassRow& row, const Options& options, const Ru
   canonicalize(graph);
   verify(graph);
   job.reprint();
-  runner.step(job, row, [&] { row.function(graph, options); });
+  runner.step(job, row, [&] { apply(row, graph, options); });
 }
 
 }  // namespace mezzo::passes

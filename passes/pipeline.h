@@ -13,6 +13,7 @@ struct PassRow {
   std::string_view name;                     // unique; a pass that runs again is NAME-2
   void (*function)(Graph&, const Options&);  // null for the row of accumulate, which makes a second graph
   bool training = false;                     // left out when a graph without gradients is built
+  bool in_steps = false;                     // also runs on the bodies of TimeLoops, after the graph
 };
 std::span<const PassRow> pipeline();
 // Throws Error listing the names when there is no such row.

@@ -2,9 +2,12 @@
 
 #include <omp.h>
 
+#include <filesystem>
+
 #include "codegen/cpu/indexed.h"
 #include "codegen/cpu/products.h"
 #include "codegen/loops.h"
+#include "codegen/time_loop.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cpu {
@@ -22,6 +25,12 @@ NodeLowering::NodeLowering(const CpuOptions& options)
       kernel_set_({options.cache_dir, options.dump_dir, threads_.count}, threads_) {}
 
 std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
+  if (ir::is_time_loop(node)) {
+    const std::string name = concat("loop", loops_++);
+    CpuOptions inner = options_;
+    if (!inner.dump_dir.empty()) inner.dump_dir = (std::filesystem::path(inner.dump_dir) / name).string();
+    return lower_time_loop(node, std::make_unique<NodeLowering>(inner), name);
+  }
   if (!ir::is_kernel(node)) {
     std::string op(node.op().name);
     if (auto kind = product_kind(node); kind && !options_.interpret)

@@ -18,7 +18,7 @@ class NodeLowering : public Lowering {
   CpuOptions options_;
   Threads threads_;
   KernelSet kernel_set_;
-  int kernels_ = 0;
+  int kernels_ = 0, loops_ = 0;
 };
 
 }  // namespace mezzo::codegen::cpu

@@ -27,15 +27,18 @@ REFERENCE = {"Attention"}
 # Attributes of the IR that are inputs in ONNX: op -> names by input position.
 REDUCE = {1: "axes"}
 AS_INPUTS = {"Reshape": {1: "shape"}, "Expand": {1: "shape"}, "Squeeze": {1: "axes"}, "Unsqueeze": {1: "axes"},
-             "Resize": {1: "roi", 2: "scales", 3: "sizes"},
+             "Resize": {1: "roi", 2: "scales", 3: "sizes"}, "CenterCropPad": {1: "shape"}, "AffineGrid": {1: "size"},
+             "Col2Im": {1: "image_shape", 2: "block_shape"}, "MaxUnpool": {2: "output_shape"},
+             "DFT": {1: "dft_length", 2: "axis"},
              "Slice": {1: "starts", 2: "ends", 3: "axes", 4: "steps"}, "Pad": {1: "pads", 2: "value", 3: "axes"}}
 AS_INPUTS.update({"Reduce" + kind: REDUCE for kind in
                   ("Sum", "Max", "Min", "Prod", "Mean", "SumSquare", "L1", "L2", "LogSum", "LogSumExp")})
 # Outputs behind ONNX's own are the IR's business.
-OUTPUTS = {"SoftmaxCrossEntropyLoss": 2, "MaxPool": 2, "LayerNormalization": 3, "Attention": 4}
+OUTPUTS = {"SoftmaxCrossEntropyLoss": 2, "MaxPool": 2, "LayerNormalization": 3, "Attention": 4, "LSTM": 3, "GRU": 2,
+           "RNN": 2}
 FLOAT_INPUTS = ("roi", "scales")
-# What onnxruntime computes differently from the specification (SAME pads of dilated pools), or draws at random.
-NOT_AN_ORACLE = re.compile(r"Dropout|Random|(Max|Average|Lp)Pool .*dilations.*SAME")
+# What onnxruntime computes differently from the specification (SAME pads of dilated pools, output_shape), or draws at random.
+NOT_AN_ORACLE = re.compile(r"Dropout|Random|MaxUnpool .*output_shape|(Max|Average|Lp)Pool .*dilations.*SAME")
 
 
 def draw(text, random):
@@ -71,6 +74,10 @@ def attribute(op, key, text):
         return float(text)
     if kind == onnx.defs.OpSchema.AttrType.INTS:
         return integers(text)
+    if kind == onnx.defs.OpSchema.AttrType.FLOATS:
+        return [float(v) for v in text.strip("[]").split(",")]
+    if kind == onnx.defs.OpSchema.AttrType.STRINGS:
+        return text.strip("[]").split(",")
     return text
 
 
@@ -95,7 +102,8 @@ def run(line):
                 if key in FLOAT_INPUTS:
                     inputs[key] = np.array([float(v) for v in value.strip("[]").split(",")], np.float32)
                 else:
-                    inputs[key] = np.float32(value) if key == "value" else np.array(integers(value), np.int64)
+                    inputs[key] = (np.float32(value) if key == "value" else np.int64(value) if op == "DFT" else
+                                   np.array(integers(value), np.int64))
             else:
                 attrs[key] = attribute(op, key, value)
         else:
@@ -112,6 +120,8 @@ def run(line):
             feeds[key] = np.asarray(inputs[key])
     while names and not names[-1]:
         names.pop()
+    if op in ("LSTM", "GRU", "RNN"):
+        attrs["hidden_size"] = feeds["x2"].shape[2]
     count = OUTPUTS.get(op, 3 if attrs.get("training_mode") and op == "BatchNormalization" else 1)
     out_names = [f"y{k}" for k in range(count)]
     node = helper.make_node(op, names, out_names, **attrs)

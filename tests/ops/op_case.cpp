@@ -85,6 +85,7 @@ Attr parse_attr(const OpDef& op, const std::string& key, const std::string& text
         out.push_back(parse_number(part));
       return out;
     }
+    if (std::holds_alternative<Strings>(spec.value)) return split(text.substr(1, text.size() - 2), ',');
     bad(mezzo::concat("attribute ", key, " cannot be '", text, "'"));
   }
   bad(mezzo::concat(op.name, " has no attribute ", key));
@@ -118,6 +119,8 @@ OpCase parse_case(const std::string& line) {
       for (const std::string& part : split(value, ',')) c.grad_outputs.push_back(std::stoi(part));
     else if (key == "tol")
       c.tolerance = parse_number(value);
+    else if (key == "roundings")
+      c.roundings = parse_number(value);
     else if (key == "low")
       c.low = value != "no";
     else if (key == "grad")

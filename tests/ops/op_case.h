@@ -29,6 +29,7 @@ struct OpCase {
   std::vector<int> grad_outputs;  // outputs=0,1: those the gradient test sums; default: all floats
   double tolerance = 2e-5;        // tol=: rounded f32 against exact, relative to max(1, |exact|)
   bool low = true;                // low=no: no 16-bit form
+  double roundings = 1;           // roundings=: how many of the result's the 16-bit form may be off (a chain of products)
   bool grad = true;               // grad=no: no gradient test (a case about values, e.g. at infinities)
 };
 

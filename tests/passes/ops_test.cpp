@@ -94,7 +94,7 @@ void expect_close(const OpCase& c, const BuiltCase& built) {
         ASSERT_TRUE(std::isnan(want) ? std::isnan(got) : got == want)
             << "output " << k << " element " << i << ": " << got << " instead of " << want;
       } else if (std::abs(want) < greatest) {
-        ASSERT_NEAR(got, want, unit * std::abs(want) + c.tolerance * std::max(1.0, std::abs(want)))
+        ASSERT_NEAR(got, want, c.roundings * unit * std::max(c.roundings > 1 ? 1.0 : 0.0, std::abs(want)) + c.tolerance * std::max(1.0, std::abs(want)))
             << "output " << k << " element " << i;
       }
     }
