@@ -3,7 +3,7 @@
 
     python3 models/export.py [--out models/fixtures]          needs torch, onnx, onnxscript, numpy
 
-For each net:
+For each net (the last two files for NETS only):
     NET.ts17.onnx, NET.dyn.onnx   training-mode exports: the TorchScript exporter at opset 17, the dynamo exporter unoptimised
     NET.case.npz   feed:<input>, labels, loss, output:<name>, grad:<initializer>     (references computed in float64)
     NET.runs.npz   data:<input>, labels: 20 batches of 16 in file order; for every optimizer of RUNS
@@ -15,6 +15,7 @@ import os
 import warnings
 
 import numpy as np
+import onnx
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
@@ -89,11 +90,67 @@ class ResNet(nn.Module):
         return self.fc(F.adaptive_avg_pool2d(self.block2(self.block1(x)), 1).flatten(1))
 
 
+class Unet(nn.Module):
+    """Scores per pixel; upsamples by a transposed convolution, by linear interpolation of both kinds and by copying."""
+
+    def __init__(self):
+        super().__init__()
+        self.down1, self.down2 = nn.Conv2d(2, 6, 3, 1, 1), nn.Conv2d(6, 8, 3, 2, 1)
+        self.bottom, self.norm = nn.Conv2d(8, 8, 3, 2, 1), nn.BatchNorm2d(8)
+        self.up = nn.ConvTranspose2d(8, 8, 4, 2, 1)
+        self.up1, self.up2 = nn.Conv2d(16, 6, 3, 1, 1), nn.Conv2d(18, 10, 1)
+
+    def forward(self, x):
+        a = F.relu(self.down1(x))
+        b = F.relu(self.down2(a))
+        c = torch.cat([self.up(F.relu(self.norm(self.bottom(b)))), b], 1)
+        c = F.silu(self.up1(F.interpolate(c, scale_factor=2, mode="bilinear", align_corners=False)))
+        d = F.interpolate(b, scale_factor=2, mode="bilinear", align_corners=True)[:, :6]
+        return self.up2(torch.cat([c, d, F.interpolate(b, scale_factor=2, mode="nearest")[:, 2:]], 1))
+
+
+class Tagger(nn.Module):
+    """Scores per word: both recurrent layers with gates, forward and backward, two deep."""
+
+    def __init__(self):
+        super().__init__()
+        self.lstm, self.gru = nn.LSTM(5, 6, 2, bidirectional=True), nn.GRU(12, 7, bidirectional=True)
+        self.fc = nn.Linear(14, 10)
+
+    def forward(self, x):
+        h, _ = self.lstm(x.transpose(0, 1))
+        h, _ = self.gru(h)
+        return self.fc(h).permute(1, 2, 0)
+
+
+class Squeeze(nn.Module):
+    """MobileNetV3's block, then pixels from channels."""
+
+    def __init__(self):
+        super().__init__()
+        self.widen, self.depth, self.narrow = nn.Conv2d(4, 12, 1), nn.Conv2d(12, 12, 3, 1, 1, groups=12), nn.Conv2d(12, 4, 1)
+        self.squeeze, self.excite = nn.Conv2d(12, 4, 1), nn.Conv2d(4, 12, 1)
+        self.head = nn.Conv2d(4, 40, 1)
+
+    def forward(self, x):
+        y = F.hardswish(self.depth(F.hardswish(self.widen(x))))
+        y = y * F.hardsigmoid(self.excite(F.relu(self.squeeze(F.adaptive_avg_pool2d(y, 1)))))
+        return F.pixel_shuffle(self.head(x + self.narrow(y)), 2)
+
+
 NETS = {
     "mlp": (Mlp, (64,)),
     "lenet": (LeNet, (1, 28, 28)),
     "digits_cnn": (DigitsCnn, (1, 8, 8)),
     "resnet": (ResNet, (3, 16, 16)),
+}
+
+
+# Gradients only: net, input shape, labels' shape behind the batch.
+CASES = {
+    "unet": (Unet, (2, 8, 8), (8, 8)),
+    "tagger": (Tagger, (5, 5), (5,)),
+    "squeeze": (Squeeze, (4, 5, 5), (10, 10)),
 }
 
 
@@ -136,29 +193,48 @@ def run(net, make_optimizer, clip, data, labels):
     return losses, norms, {k: p.detach().numpy() for k, p in net.named_parameters()}
 
 
+def strip(path):
+    """Drops what PyTorch says of its own source, half of a small file."""
+    model = onnx.load(path)
+    for part in (model.graph, *model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.graph.input, *model.graph.output):
+        del part.metadata_props[:]
+        part.doc_string = ""
+    onnx.save(model, path)
+
+
+def write_case(name, net, x, y, out):
+    loss, logits, grads = gradients(net, x, y)
+    case = {"feed:input": x.numpy(), "labels": y.numpy(), "loss": np.float64(loss), "output:logits": logits.astype("f4")}
+    case.update({f"grad:{k}": g.astype("f4") for k, g in grads.items()})
+    for exporter in ("ts17", "dyn"):
+        export(copy.deepcopy(net), x, os.path.join(out, f"{name}.{exporter}.onnx"), exporter)
+    np.savez_compressed(os.path.join(out, f"{name}.case.npz"), **case)
+    return loss
+
+
+def made(make):
+    torch.manual_seed(7)
+    net = make().train()
+    with torch.no_grad():  # away from the initial 1 and 0, which would hide mistakes
+        for m in net.modules():
+            if isinstance(m, nn.BatchNorm2d):
+                m.weight.uniform_(0.5, 1.5)
+                m.bias.uniform_(-0.3, 0.3)
+    return net
+
+
 def main():
     arguments = argparse.ArgumentParser()
     arguments.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures"))
     out = arguments.parse_args().out
     os.makedirs(out, exist_ok=True)
     for name, (make, shape) in NETS.items():
-        torch.manual_seed(7)
-        net = make().train()
-        with torch.no_grad():  # away from the initial 1 and 0, which would hide mistakes
-            for m in net.modules():
-                if isinstance(m, nn.BatchNorm2d):
-                    m.weight.uniform_(0.5, 1.5)
-                    m.bias.uniform_(-0.3, 0.3)
+        net = made(make)
         # Learnable data: each class is a pattern plus noise.
         labels = torch.randint(0, 10, (BATCH * STEPS,))
         data = torch.randn(10, *shape)[labels] + 0.7 * torch.randn(BATCH * STEPS, *shape)
         x, y = data[:6], labels[:6]
-        loss, logits, grads = gradients(net, x, y)
-        case = {"feed:input": x.numpy(), "labels": y.numpy(), "loss": np.float64(loss), "output:logits": logits.astype("f4")}
-        case.update({f"grad:{k}": g.astype("f4") for k, g in grads.items()})
-        for exporter in ("ts17", "dyn"):
-            export(copy.deepcopy(net), x, os.path.join(out, f"{name}.{exporter}.onnx"), exporter)
-        np.savez_compressed(os.path.join(out, f"{name}.case.npz"), **case)
+        loss = write_case(name, net, x, y, out)
         runs = {"data:input": data.numpy().astype("f2").astype("f4"), "labels": labels.numpy()}
         data = torch.from_numpy(runs["data:input"])
         for key, (make_optimizer, clip) in RUNS.items():
@@ -167,6 +243,12 @@ def main():
             runs.update({f"{key}:final:{k}": v for k, v in final.items() if v.size <= 4096})
         np.savez_compressed(os.path.join(out, f"{name}.runs.npz"), **runs)
         print(f"{name}: loss {loss:.6f}, " + ", ".join(f"{k} ends at {runs[f'{k}:losses'][-1]:.4f}" for k in RUNS))
+    for name, (make, shape, labels) in CASES.items():
+        net = made(make)
+        loss = write_case(name, net, torch.randn(3, *shape), torch.randint(0, 10, (3, *labels)), out)
+        for exporter in ("ts17", "dyn"):
+            strip(os.path.join(out, f"{name}.{exporter}.onnx"))
+        print(f"{name}: loss {loss:.6f}")
 
 
 if __name__ == "__main__":

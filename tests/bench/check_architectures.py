@@ -37,7 +37,7 @@ LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
 
 
 def loss_of(out, labels, kind):
-    if kind == "cross_entropy" and out.dim() == labels.dim() + 1 and out.shape[1:-1] != labels.shape[1:] and out.shape[:-1] == labels.shape:
+    if kind == "cross_entropy" and out.dim() == labels.dim() + 1 and out.shape[2:] != labels.shape[1:] and out.shape[:-1] == labels.shape:
         out = out.movedim(-1, 1)  # scores (..., C), as mezzo reads them where only that fits
     return LOSSES[kind](out, labels)
 

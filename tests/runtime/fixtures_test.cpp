@@ -89,7 +89,10 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"mlp", "ts17", Device::cpu}, Case{"mlp", "dyn", Device::cpu},
                     Case{"lenet", "ts17", Device::cpu}, Case{"lenet", "dyn", Device::cpu},
                     Case{"digits_cnn", "ts17", Device::cpu}, Case{"digits_cnn", "dyn", Device::cpu},
-                    Case{"resnet", "ts17", Device::cpu}, Case{"resnet", "dyn", Device::cpu}),
+                    Case{"resnet", "ts17", Device::cpu}, Case{"resnet", "dyn", Device::cpu},
+                    Case{"unet", "ts17", Device::cpu}, Case{"unet", "dyn", Device::cpu},
+                    Case{"tagger", "ts17", Device::cpu}, Case{"tagger", "dyn", Device::cpu},
+                    Case{"squeeze", "ts17", Device::cpu}, Case{"squeeze", "dyn", Device::cpu}),
     name_of);
 
 struct Trial {
