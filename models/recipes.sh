@@ -7,11 +7,12 @@ cd "$(dirname "$0")/.."
 out=out/recipes
 mkdir -p $out
 
+# Without crops and flips, which make other digits of digits.
 echo "== ResNet-18 (width 8) on a folder of JPEG files"
 rm -rf $out/digits $out/resnet_run
 build/mezzo-models digits_folder models/digits.npz $out/digits
 build/mezzo-models resnet18 $out/resnet.onnx --image 16 --classes 10 --width 8
-build/mezzo train $out/resnet.onnx --data $out/digits --eval $out/digits --batch 16 --accumulate 2 --epochs 6 --seed 1 \
+build/mezzo train $out/resnet.onnx --data $out/digits --eval $out/digits --batch 16 --accumulate 2 --epochs 5 --no-augment --seed 1 \
   --optimizer sgd --lr 0.1 --momentum 0.9 --weight-decay 1e-4 --schedule step --lr-period 2e --precision bf16 \
   --best $out/resnet_best.onnx --checkpoint $out/resnet_run --resume --log $out/resnet.jsonl --out $out/resnet_trained.onnx
 
