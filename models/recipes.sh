@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # recipes.sh: the two recipes of docs/training.md at a size for any machine, on real data: a ResNet on handwritten digits
-# in JPEG files, one folder per class, and a BERT that tells which page of the documentation a passage is from. Leaves
+# in JPEG files, one folder per class, and a BERT that tells what kind of file of this project a passage is from. Leaves
 # models, logs and checkpoints in out/recipes.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -16,10 +16,14 @@ build/mezzo train $out/resnet.onnx --data $out/digits --eval $out/digits --batch
   --optimizer sgd --lr 0.1 --momentum 0.9 --weight-decay 1e-4 --schedule step --lr-period 2e --precision bf16 \
   --best $out/resnet_best.onnx --checkpoint $out/resnet_run --resume --log $out/resnet.jsonl --out $out/resnet_trained.onnx
 
-echo "== BERT (2 layers of 64) on passages of docs/"
-vocabulary=$(build/mezzo-models passages docs/*.md $out/train.npz $out/test.npz --seq 24)
-build/mezzo-models bert_base $out/bert.onnx --layers 2 --hidden 64 --heads 4 --seq 24 --vocab "$vocabulary" --classes "$(ls docs/*.md | wc -l)"
-build/mezzo train $out/bert.onnx --data $out/train.npz --eval $out/test.npz --batch 32 --epochs 12 --seed 1 \
+echo "== BERT (2 layers of 64) on passages of prose, C++, Python and build scripts"
+head -q -c 4000 docs/*.md README.md >$out/prose.txt
+head -q -c 1500 runtime/*.cpp >$out/cpp.txt
+head -q -c 5000 models/*.py tests/bench/*.py >$out/python.txt
+head -q -c 5000 cmake/* scripts/*.sh CMakeLists.txt >$out/build.txt
+vocabulary=$(build/mezzo-models passages $out/{prose,cpp,python,build}.txt $out/train.npz $out/test.npz --seq 24)
+build/mezzo-models bert_base $out/bert.onnx --layers 2 --hidden 64 --heads 4 --seq 24 --vocab "$vocabulary" --classes 4
+build/mezzo train $out/bert.onnx --data $out/train.npz --eval $out/test.npz --batch 32 --epochs 2 --seed 1 \
   --optimizer adamw --lr 1e-3 --weight-decay 0.01 --no-decay-on-vectors --schedule linear --warmup 10% --clip-norm 1 \
   --best $out/bert_best.onnx --log $out/bert.jsonl --out $out/bert_trained.onnx
 
