@@ -4,12 +4,12 @@
 #include <filesystem>
 #include <set>
 
-#include "frontend/atomic_writer.h"
 #include "frontend/limits.h"
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
 #include "frontend/tensor_reader.h"
 #include "frontend/wire.h"
+#include "ir/atomic_file.h"
 
 namespace mezzo::frontend {
 namespace {
@@ -203,7 +203,7 @@ void export_model(const ModelFile& model, const Values& values, const std::strin
   if (!external.empty() && move) {
     // A data file of the same name may be the one being read: the new one only replaces it at the end.
     std::string data_path = path + ".data";
-    AtomicWriter data(data_path);
+    ir::AtomicFile data(data_path);
     uint64_t offset = 0;
     for (const std::string& name : external) {
       ir::Tensor value = patch.value(name);
@@ -217,7 +217,7 @@ void export_model(const ModelFile& model, const Values& values, const std::strin
       offset += static_cast<uint64_t>(value.bytes());
     }
     std::string bytes = patch.model(ranges);
-    AtomicWriter file(path);
+    ir::AtomicFile file(path);
     file.write(bytes);
     data.commit();
     file.commit();
@@ -227,7 +227,7 @@ void export_model(const ModelFile& model, const Values& values, const std::strin
   if (static_cast<int64_t>(bytes.size()) > kMaxFileBytes)
     throw Error(ErrorCode::unsupported,
                 concat("'", path, "' would have ", bytes.size(), " bytes, more than a model file can"), path);
-  AtomicWriter file(path);
+  ir::AtomicFile file(path);
   file.write(bytes);
   file.commit();
 }

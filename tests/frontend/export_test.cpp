@@ -152,7 +152,7 @@ TEST(Export, AFailedWriteLeavesTheOldFile) {
   EXPECT_EQ(read_file(dir / "m.onnx"), "old");
   EXPECT_EQ(std::distance(fs::directory_iterator(dir.path()), {}), 1);
   EXPECT_THAT(error_of([&] { frontend::export_model(file, {}, dir / "absent/m.onnx"); }),
-              HasSubstr("cannot create"));
+              HasSubstr("cannot write"));
 }
 
 }  // namespace

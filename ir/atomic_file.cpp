@@ -1,4 +1,4 @@
-#include "runtime/atomic_file.h"
+#include "ir/atomic_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -12,7 +12,7 @@
 
 #include "mezzo/error.h"
 
-namespace mezzo::runtime {
+namespace mezzo::ir {
 namespace {
 
 std::string hint_for(int error_number) {
@@ -50,21 +50,30 @@ void throw_file_error(const std::string& action, const std::string& path, int er
 
 AtomicFile::AtomicFile(std::string path) : path_(std::move(path)) {
   if (std::filesystem::is_directory(path_)) throw_file_error("write", path_, EISDIR);
-  std::string name = path_ + ".XXXXXX";
-  int fd = ::mkstemp(name.data());
-  if (fd < 0) throw_file_error("write", path_, errno);
+  temporary_ = path_ + ".XXXXXX";
+  fd_ = ::mkostemp(temporary_.data(), O_CLOEXEC);
+  if (fd_ < 0) throw_file_error("write", path_, errno);
   mode_t mask = ::umask(0);
   ::umask(mask);
-  ::fchmod(fd, 0666 & ~mask);  // mkstemp makes private files; the result shall be an ordinary one
-  ::close(fd);
-  temporary_ = name;
+  ::fchmod(fd_, 0666 & ~mask);  // mkostemp makes private files; the result shall be an ordinary one
 }
 
 AtomicFile::~AtomicFile() {
+  ::close(fd_);
   if (!committed_) ::unlink(temporary_.c_str());
 }
 
+void AtomicFile::write(std::string_view bytes) {
+  while (!bytes.empty()) {
+    ssize_t written = ::write(fd_, bytes.data(), bytes.size());
+    if (written < 0 && errno == EINTR) continue;
+    if (written < 0) throw_file_error("write", path_, errno);
+    bytes.remove_prefix(static_cast<size_t>(written));
+  }
+}
+
 void AtomicFile::commit() {
+  // By name: who fills the file by its name may have put another one in its place.
   sync_path(temporary_, path_, false);
   if (::rename(temporary_.c_str(), path_.c_str()) != 0) throw_file_error("write", path_, errno);
   committed_ = true;
@@ -83,7 +92,9 @@ void write_atomically(const std::string& path, const std::function<void(std::ost
 }
 
 void write_atomically(const std::string& path, const std::string& content) {
-  write_atomically(path, [&](std::ostream& out) { out << content; });
+  AtomicFile file(path);
+  file.write(content);
+  file.commit();
 }
 
 std::string read_file(const std::string& path) {
@@ -96,4 +107,4 @@ std::string read_file(const std::string& path) {
   return std::move(content).str();
 }
 
-}  // namespace mezzo::runtime
+}  // namespace mezzo::ir
