@@ -8,6 +8,10 @@ namespace {
 using ir::Expr;
 using ir::Exprs;
 
+// Depth of value() inside itself from which on operands are generated first, and the depth at which a body is
+// refused: only movement under a condition (Pad, Slice, Concat) still nests the calls then.
+constexpr int kRecursion = 64, kNesting = 1000;
+
 size_t hash_of(const Expr& e) {
   auto h = static_cast<size_t>(e.constant());
   for (const Expr::Term& t : e.terms()) {
@@ -95,12 +99,60 @@ Reg Walk::value(ir::Value v, const Exprs& at, Reg when) {
     for (const Scope& s : scopes_)
       if (auto it = s.known.find(always); it != s.known.end()) return it->second;
   }
+  if (nesting_ >= kRecursion) from_the_leaves_up(key);
+  if (nesting_ >= kNesting) throw Unsupported("a body that is nested too deeply");
+  nesting_++;
   int d = depth_of(key);
   int before = emitter_.go_to(d);
   Reg reg = generate(key);
   emitter_.go_to(before);
+  nesting_--;
   scopes_[static_cast<size_t>(d)].known.emplace(std::move(key), reg);
   return reg;
+}
+
+bool Walk::is_known(const Key& key) const {
+  for (const Scope& s : scopes_)
+    if (s.known.contains(key) || (key.when && s.known.contains(Key{key.v, key.at, {}}))) return true;
+  return false;
+}
+
+// What generate(key) will ask for, as far as that can be told without emitting anything: operands of scalar
+// nodes, and of movement that reads without a condition.
+std::vector<Walk::Key> Walk::operands_of(const Key& key) const {
+  const ir::Node& n = *key.v.node;
+  std::vector<Key> out;
+  if (n.input_count() == 0 || stored(key)) return out;
+  if (n.op().meaning == ir::Meaning::scalar) {
+    for (const ir::Value& v : n.inputs())
+      out.push_back({v, broadcast_coordinates(key.at, v.dims()), key.when});
+  } else if (n.op().meaning == ir::Meaning::index) {
+    ir::IndexMap map = n.op().index(n, key.at);
+    if (map.value || map.accesses.size() != 1) return out;
+    const ir::Access& a = map.accesses[0];
+    if (std::all_of(a.when.begin(), a.when.end(), [](const ir::Condition& c) { return c.always(); }))
+      out.push_back({n.in(a.input), a.at, key.when});
+  }
+  return out;
+}
+
+// Generates everything below `key` with a stack of its own, so that the depth of a body is not that of the
+// calls.
+void Walk::from_the_leaves_up(const Key& key) {
+  std::vector<Key> open = operands_of(key);
+  while (!open.empty()) {
+    Key top = open.back();
+    if (is_known(top)) {
+      open.pop_back();
+      continue;
+    }
+    size_t before = open.size();
+    for (Key& operand : operands_of(top))
+      if (!is_known(operand)) open.push_back(std::move(operand));
+    if (open.size() > before) continue;
+    open.pop_back();
+    value(top.v, top.at, top.when);
+  }
 }
 
 void Walk::define(ir::Value v, Reg reg) { scopes_.back().defined.emplace_back(v, reg); }

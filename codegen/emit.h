@@ -117,11 +117,15 @@ class Walk {
   Reg run(const ir::Program& program, std::vector<Reg> values);
   Reg test(const ir::Condition& c, Reg also);
   const Stored* stored(const Key& key) const;
+  bool is_known(const Key& key) const;
+  std::vector<Key> operands_of(const Key& key) const;
+  void from_the_leaves_up(const Key& key);
 
   Emitter& emitter_;
   std::vector<Scope> scopes_;
   std::unordered_map<const ir::Node*, int> input_number_;
   std::unordered_map<int, int> test_depth_;  // by register made by test()
+  int nesting_ = 0;                          // depth of value() inside itself
   std::vector<bool> reduced_;                // by node id: depends on a reduction
   int computed_ = kComputed;                 // the next one
 };
