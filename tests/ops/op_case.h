@@ -57,4 +57,8 @@ struct BuiltCase {
 };
 BuiltCase build_op_case(const OpCase& c, DType real = DType::f32, bool inputs_are_parameters = false);
 
+// Puts output "loss" in the place of the outputs: the weighted sum of those that the case names, or of all
+// floats. False when there is none.
+bool attach_loss(const OpCase& c, BuiltCase& built);
+
 }  // namespace mezzo::ir

@@ -14,36 +14,6 @@
 namespace mezzo::ir {
 namespace {
 
-// The pseudo random weights that make one number of all outputs.
-Tensor weights(const Type& type, unsigned seed) {
-  std::mt19937 random(seed);
-  Tensor t({compute_type(type.dtype), type.dims});
-  for (int64_t i = 0; i < t.count(); i++) t.set(i, 0.25 + static_cast<double>(random() % 1000) / 1000.0);
-  return t;
-}
-
-// Adds output "loss": the weighted sum of the outputs that the case names, or of all floats.
-bool attach_loss(const OpCase& c, BuiltCase& built) {
-  Graph& graph = built.graph;
-  Value loss;
-  for (int k = 0; k < built.node->output_count(); k++) {
-    Value y = built.node->out(k);
-    const bool wanted =
-        c.grad_outputs.empty() || std::count(c.grad_outputs.begin(), c.grad_outputs.end(), k) > 0;
-    if (!wanted || !is_float(y.dtype())) continue;
-    const DType wide = compute_type(y.dtype());
-    Value term = reduce_sum(cast(y, wide) * graph.constant(weights(y.type(), 11 + static_cast<unsigned>(k))),
-                            {}, false);
-    if (loss)
-      loss = cast(loss, DType::f64) + cast(term, DType::f64);
-    else
-      loss = term;
-  }
-  if (!loss) return false;
-  graph.outputs = {{"loss", loss}};
-  return true;
-}
-
 bool has_gradient(const OpCase& c, const BuiltCase& built, size_t input) {
   const auto& none = c.op->no_grad_inputs;
   return built.node->has(input) && is_float(built.node->in_type(input).dtype) &&

@@ -1,0 +1,44 @@
+// Every case of tests/ops/cases.txt through the passes and the CPU backend: elementwise results and movement
+// equal the rounded evaluator bit for bit, what adds in another order stays within bounds.
+#include "codegen/cpu/jit.h"
+#include "kernel_harness.h"
+#include "tests/codegen/backend_agreement.h"
+
+namespace mezzo::codegen::testing {
+namespace {
+
+class CpuOps : public ::testing::TestWithParam<ir::OpCase> {
+ protected:
+  static std::unique_ptr<Program> compile(const Graph& planned) {
+    return compile_cpu(planned, {.threads = 2});
+  }
+  static void compiled(const Agreement& a) {
+    if (!cpu::jit_available()) return;
+    for (const std::string& detail : a.launches)
+      EXPECT_EQ(detail.substr(0, 3), "jit") << "the evaluator would be compared with itself";
+  }
+};
+
+TEST_P(CpuOps, Values) {
+  for (DType real : {DType::f32, DType::bf16, DType::f16}) {
+    if (ir::is_low(real) && !GetParam().low) continue;
+    SCOPED_TRACE(name(real));
+    compiled(check_value(GetParam(), real, compile));
+  }
+}
+
+TEST_P(CpuOps, Gradients) {
+  for (DType real : {DType::f32, DType::bf16}) {
+    if (ir::is_low(real) && !GetParam().low) continue;
+    SCOPED_TRACE(name(real));
+    compiled(check_gradient(GetParam(), real, compile));
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CpuOps, ::testing::ValuesIn(ir::load_op_cases()),
+                         [](const ::testing::TestParamInfo<ir::OpCase>& info) {
+                           return concat(info.param.op->name, "_line", info.param.number);
+                         });
+
+}  // namespace
+}  // namespace mezzo::codegen::testing
