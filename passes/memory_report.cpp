@@ -84,10 +84,12 @@ std::string to_string(const MemoryReport& r) {
   row("inputs", r.inputs);
   row("constants", r.constants);
   row("arena", r.arena);
+  row("  most alive", r.peak);
   row("  activations", r.activations);
   row("  gradients", r.gradients);
   row("  results", r.results);
   row("  temporaries", r.temporaries);
+  row("scratch", r.scratch);
   row("total", r.total());
   if (!r.peak_launch.empty()) out += "most is alive at " + r.peak_launch + "\n";
   for (const MemoryReport::Entry& e : r.largest)

@@ -29,8 +29,9 @@ struct MemoryReport {
   int64_t accumulators = 0;  // gradients of accumulation windows
   int64_t inputs = 0;
   int64_t constants = 0;
-  int64_t arena = 0;        // the arena as planned; the following parts are of `peak`
-  int64_t peak = 0;         // most that is alive at once: the arena's lower bound
+  int64_t arena = 0;    // the arena as planned; the parts from activations on are of `peak`
+  int64_t scratch = 0;  // of libraries and reductions, behind the plan; known to the program, not to the plan
+  int64_t peak = 0;     // most that is alive at once: the arena's lower bound
   int64_t activations = 0;  // made in the forward phase and read after it
   int64_t gradients = 0;    // made in the backward phase and read by the update
   int64_t results = 0;      // graph outputs and updates that are copied at the end
@@ -45,7 +46,7 @@ struct MemoryReport {
   std::vector<Entry> largest;  // of those alive at the peak, by bytes times lifetime
 
   int64_t total() const {
-    return parameters + slots + statistics + accumulators + inputs + constants + arena;
+    return parameters + slots + statistics + accumulators + inputs + constants + arena + scratch;
   }
 };
 MemoryReport memory_report(const ir::Graph& planned, size_t entries = 10);

@@ -22,16 +22,6 @@ std::string pass_after(std::string_view name) {
   return {};
 }
 
-// Overrides of a plan are relative to what the rules alone give.
-std::vector<passes::PrecisionOverride> plan_overrides(const ir::Graph& graph, passes::Options options,
-                                                      const std::string& text) {
-  std::vector<passes::PlanRow> unedited;
-  options.plan = &unedited;
-  ir::Graph copy = ir::clone(graph);
-  passes::assign_precision(copy, options);
-  return passes::read_plan(text, unedited, "--plan");
-}
-
 // State leaves with their start values, for States::adopt.
 void collect_states(ir::Graph& to, const ir::Graph& from) {
   for (auto& node : from.nodes()) {
@@ -73,6 +63,15 @@ passes::StepGraphs run_passes(ir::Graph graph, const passes::Options& options, c
 
 }  // namespace
 
+std::vector<passes::PrecisionOverride> plan_overrides(const ir::Graph& graph, passes::Options options,
+                                                      const std::string& text) {
+  std::vector<passes::PlanRow> unedited;
+  options.plan = &unedited;
+  ir::Graph copy = ir::clone(graph);
+  passes::assign_precision(copy, options);
+  return passes::read_plan(text, unedited, "--plan");
+}
+
 std::string cache_directory(const std::string& option) {
   if (option == "none") return {};
   if (!option.empty()) return option;
@@ -105,13 +104,14 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
 
   collect_states(out.states, graphs.step);
   if (graphs.window) collect_states(out.states, *graphs.window);
-  if (effective.device != Device::reference) out.memory = summarize_memory(graphs.step);
+  const bool planned = effective.device != Device::reference;
+  if (planned) out.memory = passes::memory_report(graphs.step);
+  out.program = make_program(std::move(graphs.step), effective);
+  if (planned) out.memory.scratch = out.program->arena_bytes() - out.memory.arena;
   if (!effective.dump_dir.empty()) {
     write_atomically(effective.dump_dir + "/plan.txt", passes::write_plan(out.plan, pass.low));
-    write_atomically(effective.dump_dir + "/memory.txt", memory_text(graphs.step));
+    write_atomically(effective.dump_dir + "/memory.txt", passes::to_string(out.memory));
   }
-  out.program = make_program(std::move(graphs.step), effective);
-  if (effective.device != Device::reference) out.memory.arena = out.program->arena_bytes();  // with scratch
   if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective);
   out.parameters = std::move(step.parameters);
   out.report = std::move(step.report);

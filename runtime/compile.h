@@ -2,7 +2,7 @@
 #pragma once
 #include <memory>
 
-#include "runtime/dump.h"
+#include "passes/plan_memory.h"
 #include "runtime/step_graph.h"
 #include "runtime/step_program.h"
 
@@ -16,16 +16,20 @@ struct Compiled {
   std::vector<passes::PlanRow> plan;        // of assign_precision
   std::vector<frontend::ParameterRow> parameters;
   frontend::ImportReport report;
-  std::string first_output;  // name in the graph of the model's first output
-  int64_t classes = 0;       // of cross_entropy; 0 for other losses
-  MemorySummary memory;      // zeros on the reference device
-  double milliseconds = 0;   // wall clock of the compilation
+  std::string first_output;     // name in the graph of the model's first output
+  int64_t classes = 0;          // of cross_entropy; 0 for other losses
+  passes::MemoryReport memory;  // zeros on the reference device
+  double milliseconds = 0;      // wall clock of the compilation
 };
 
 // Throws Error for what the user can mend: shapes that do not fit, ops without a gradient, a plan that names
 // nothing.
 Compiled compile_step(const LoadedModel& model, const Signature& signature, const CompileOptions& options,
                       Purpose purpose, const Arrays& values = {});
+
+// The overrides that the text of an edited precision plan asks for, relative to what the rules alone give.
+std::vector<passes::PrecisionOverride> plan_overrides(const ir::Graph& graph, passes::Options options,
+                                                      const std::string& text);
 
 // The directory for compiled kernels: `option`, or $XDG_CACHE_HOME/mezzo, ~/.cache/mezzo; "" (no cache) for
 // "none" and where there is no home.

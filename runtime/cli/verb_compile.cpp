@@ -15,11 +15,9 @@ namespace {
 using Json = nlohmann::ordered_json;
 
 Json to_json(const runtime::Compiled& c) {
-  return {{"compile_ms", c.milliseconds},
-          {"launches", c.program->launches().size()},
-          {"arena_bytes", c.program->arena_bytes()},
-          {"max_live_bytes", c.memory.max_live},
-          {"parameter_bytes", c.memory.parameters},
+  return {{"compile_ms", c.milliseconds},           {"launches", c.program->launches().size()},
+          {"parameter_bytes", c.memory.parameters}, {"arena_bytes", c.memory.arena},
+          {"max_live_bytes", c.memory.peak},        {"scratch_bytes", c.memory.scratch},
           {"planned_bytes", c.memory.total()}};
 }
 
@@ -46,12 +44,12 @@ int compile(const Flags& flags) {
     std::cout << to_json(c).dump(2) << '\n';
     return 0;
   }
+  passes::MemoryReport memory = c.memory;
+  memory.largest.clear();  // they are in the dump's memory.txt
   std::cout << kernel_table(c) << '\n'
-            << "launches      " << c.program->launches().size() << "\narena         "
-            << bytes_text(c.program->arena_bytes())
-            << "  (most live at once: " << bytes_text(c.memory.max_live) << ")\nparameters    "
-            << bytes_text(c.memory.parameters) << "\nother state   " << bytes_text(c.memory.other_state)
-            << "\ncompiled in   " << number_text(c.milliseconds) << " ms\n";
+            << passes::to_string(memory) << '\n'
+            << c.program->launches().size() << " launches, compiled in " << number_text(c.milliseconds)
+            << " ms\n";
   for (auto& line : c.report.notes) note(line);
   return 0;
 }
