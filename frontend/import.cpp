@@ -1,6 +1,7 @@
 #include "frontend/import.h"
 
 #include <algorithm>
+#include <set>
 
 #include "frontend/attributes.h"
 #include "frontend/contrib_ops.h"
@@ -23,6 +24,28 @@ namespace mezzo::frontend {
 using ir::Value;
 using ir::Values;
 
+namespace {
+
+std::string list_lines(const std::vector<UnsupportedNodes::Node>& nodes) {
+  std::string lines = concat(nodes.size(), nodes.size() == 1 ? " node is" : " nodes are", " not supported:");
+  for (auto& node : nodes) lines += concat("\n  ", node.op, " '", node.label, "': ", node.reason);
+  return lines;
+}
+
+std::string join_hints(const std::vector<UnsupportedNodes::Node>& nodes) {
+  std::set<std::string> hints;
+  for (auto& node : nodes)
+    if (!node.hint.empty()) hints.insert(node.hint);
+  std::string out;
+  for (const std::string& hint : hints) out += (out.empty() ? "" : "; ") + hint;
+  return out.empty() ? "docs/onnx-support.md lists the operators that are" : out;
+}
+
+}  // namespace
+
+UnsupportedNodes::UnsupportedNodes(std::vector<Node> list)
+    : Error(ErrorCode::unsupported, list_lines(list), "", join_hints(list)), nodes(std::move(list)) {}
+
 Importer::Importer(const ModelFile& model, const ImportOptions& options)
     : model_(model),
       options_(options),
@@ -41,15 +64,7 @@ Imported Importer::run() {
                 printable(graph.sparse_initializer(0).values().name()), "store them dense");
   add_inputs();
   import_nodes(functions_.flatten(list_nodes(graph.node(), model_.opsets(), "")));
-  if (!missing_.empty()) {
-    std::string lines, hints;
-    for (const std::string& line : missing_) lines += "\n  " + line;
-    for (const std::string& hint : hints_) hints += (hints.empty() ? "" : "; ") + hint;
-    throw Error(
-        ErrorCode::unsupported,
-        concat(missing_.size(), missing_.size() == 1 ? " node is" : " nodes are", " not supported:", lines),
-        "", hints.empty() ? "docs/onnx-support.md lists the operators that are" : hints);
-  }
+  if (!missing_.empty()) throw UnsupportedNodes(std::move(missing_));
   add_outputs();
   graph_.remove_dead_nodes();
   std::set<std::string_view> live;
@@ -140,9 +155,11 @@ void Importer::import_node(const FlatNode& flat) {
     build(flat, call);
   } catch (const Error& e) {
     if (e.code() == ErrorCode::unsupported) {
-      missing_.push_back(e.node().empty() ? concat(call.op, " '", printable(flat.label), "': ", e.what())
-                                          : e.what());
-      if (!e.hint().empty()) hints_.insert(e.hint());
+      // Errors that know their node begin with it.
+      std::string op = printable(call.op), label = printable(flat.label), reason = e.what();
+      std::string named = concat(op, " '", label, "': ");
+      if (reason.starts_with(named)) reason.erase(0, named.size());
+      missing_.push_back({label, op, reason, e.hint()});
       return fail_outputs();
     }
     if (!e.node().empty()) throw;
@@ -199,7 +216,7 @@ void Importer::list_if_unsupported(const FlatNode& flat, const Call& call) {
   supported |= flat.domain.empty() && (op.empty() || built_in || is_host_op(op) || is_random_op(op) ||
                                        is_sequence_op(op) || (is_onnx_op(op) && ir::find_op(op)));
   if (!supported)
-    missing_.push_back(concat(call.op, " '", printable(flat.label), "': the operator is not implemented"));
+    missing_.push_back({printable(flat.label), printable(call.op), "the operator is not implemented", ""});
 }
 
 void Importer::append(Call& call) {

@@ -49,8 +49,18 @@ struct Imported {
   ImportReport report;
 };
 
-// Throws Error: bad_input for contradictions in the file, usage for shapes that do not fit or are missing,
-// unsupported naming every node that Mezzo cannot import.
+// What is thrown when nodes cannot be imported; the message names all of them.
+class UnsupportedNodes : public Error {
+ public:
+  struct Node {
+    std::string label, op, reason, hint;  // as they may be printed; the hint may be empty
+  };
+  explicit UnsupportedNodes(std::vector<Node> list);
+  std::vector<Node> nodes;
+};
+
+// Throws Error: bad_input for contradictions in the file, usage for shapes that do not fit or are missing;
+// UnsupportedNodes.
 Imported import_model(const ModelFile& model, const ImportOptions& options = {});
 
 }  // namespace mezzo::frontend

@@ -2,7 +2,6 @@
 // is read into a Call, brought into its newest form, evaluated if it can be, or appended to the graph.
 #pragma once
 #include <deque>
-#include <set>
 #include <unordered_map>
 
 #include "frontend/functions.h"
@@ -70,8 +69,7 @@ class Importer {
   std::vector<std::unordered_map<std::string, std::optional<ir::Value>>> scopes_;
   std::unordered_map<std::string, const onnx::TensorProto*> initializers_;
   std::unordered_map<std::string, ir::Values> sequences_;  // by name
-  std::vector<std::string> missing_;  // one line per node that is not supported
-  std::set<std::string> hints_;
+  std::vector<UnsupportedNodes::Node> missing_;
   int64_t streams_ = 0;  // of random numbers in use
   int64_t overridden_ = 0;  // BatchNormalizations and Dropouts whose flag options.mode changed
   // The newest value of every running statistic, for a BatchNormalization that is applied more than once.

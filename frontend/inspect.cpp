@@ -1,7 +1,5 @@
 #include "frontend/inspect.h"
 
-#include <set>
-
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
 #include "frontend/opset.h"
@@ -21,29 +19,6 @@ void count_nodes(const google::protobuf::RepeatedPtrField<onnx::NodeProto>& node
       for (const auto& graph : attribute.graphs()) count_nodes(graph.node(), out);
     }
   }
-}
-
-// A folded BatchNorm leaves a convolution whose weight lost its name and nothing to normalise with: it cannot
-// be trained as the network that was exported.
-void remark_folding(const onnx::GraphProto& graph, Inspection& out) {
-  std::set<std::string_view> initializers;
-  for (const auto& tensor : graph.initializer()) initializers.insert(tensor.name());
-  int64_t folded = 0, aliases = 0;
-  for (const auto& node : graph.node()) {
-    if (node.op_type() == "Conv" && node.input_size() > 1)
-      folded += node.input(1).rfind("onnx::Conv_", 0) == 0 || node.input(1).find("_bn") != std::string::npos;
-    aliases += node.op_type() == "Identity" && node.input_size() == 1 && initializers.count(node.input(0));
-  }
-  if (folded)
-    out.remarks.push_back(concat(
-        folded, " convolutions seem to have a BatchNorm folded into them (weights with made-up names); ",
-        "export in training mode to train the BatchNorm"));
-  if (aliases)
-    out.remarks.push_back(
-        concat(aliases, " Identity nodes alias an initializer: equal weights that the exporter merged; ",
-               "they are trained apart unless tied"));
-  if (out.op_histogram.count("Dropout") == 0 && out.op_histogram.count("BatchNormalization") == 0 && folded)
-    out.remarks.push_back("the file looks exported for inference: Dropout, if there was any, is gone");
 }
 
 }  // namespace
@@ -74,7 +49,6 @@ Inspection inspect(const ModelFile& model) {
   for (const auto& function : proto.functions())
     out.functions.push_back(printable(concat(canonical_domain(function.domain()), ".", function.name())));
   for (const auto& entry : proto.metadata_props()) out.metadata[entry.key()] = printable(entry.value());
-  remark_folding(proto.graph(), out);
   return out;
 }
 

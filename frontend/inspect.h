@@ -26,7 +26,6 @@ struct Inspection {
   std::map<std::string, int64_t> op_histogram;  // domain.op for other domains
   std::vector<std::string> functions;           // domain.name
   std::map<std::string, std::string> metadata;
-  std::vector<std::string> remarks;  // what a trainer should know: folded BatchNorm, aliased weights ...
 };
 Inspection inspect(const ModelFile& model);
 

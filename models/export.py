@@ -8,6 +8,8 @@ For each net (the last two files for NETS only):
     NET.case.npz   feed:<input>, labels, loss, output:<name>, grad:<initializer>     (references computed in float64)
     NET.runs.npz   data:<input>, labels: 20 batches of 16 in file order; for every optimizer of RUNS
                    <run>:losses, <run>:norms, <run>:final:<parameter> (parameters up to 4096 elements)
+
+inference.ts17.onnx, inference.dyn.onnx: one net as the exporters' defaults write it, in eval mode: what `mezzo check` reports
 """
 import argparse
 import copy
@@ -138,6 +140,23 @@ class Squeeze(nn.Module):
         return F.pixel_shuffle(self.head(x + self.narrow(y)), 2)
 
 
+class Inference(nn.Module):
+    """What an export for inference does to: BatchNorm, Dropout, a weight used as it is and transposed, equal biases."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv, self.bn = nn.Conv2d(1, 4, 3, padding=1), nn.BatchNorm2d(4)
+        self.shared = nn.Parameter(torch.randn(8, 6) * 0.3)
+        self.fc1, self.fc2 = nn.Linear(256, 10), nn.Linear(10, 10)
+        nn.init.zeros_(self.fc1.bias)
+        nn.init.zeros_(self.fc2.bias)
+
+    def forward(self, x):
+        x = F.dropout(F.relu(self.bn(self.conv(x))), 0.2, self.training)  # (N, 4, 8, 8)
+        x = F.relu(F.linear(torch.matmul(x, self.shared), self.shared))
+        return self.fc2(F.relu(self.fc1(x.flatten(1))))
+
+
 NETS = {
     "mlp": (Mlp, (64,)),
     "lenet": (LeNet, (1, 28, 28)),
@@ -165,6 +184,18 @@ def export(net, x, path, exporter):
         else:
             torch.onnx.export(net, (x,), path, dynamo=True, optimize=False, external_data=False,
                               dynamic_shapes=({0: torch.export.Dim("batch")},), **common)
+
+
+def export_inference(out):
+    torch.manual_seed(7)
+    net, x = Inference().eval(), torch.randn(2, 1, 8, 8)
+    common = dict(input_names=["input"], output_names=["logits"], verbose=False)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.onnx.export(net, (x,), os.path.join(out, "inference.ts17.onnx"), dynamo=False, opset_version=17,
+                          dynamic_axes={"input": {0: "batch"}}, **common)
+        torch.onnx.export(net, (x,), os.path.join(out, "inference.dyn.onnx"), dynamo=True, external_data=False,
+                          dynamic_shapes=({0: torch.export.Dim("batch")},), **common)
 
 
 def gradients(net, x, labels):
@@ -228,6 +259,7 @@ def main():
     arguments.add_argument("--out", default=os.path.join(os.path.dirname(os.path.abspath(__file__)), "fixtures"))
     out = arguments.parse_args().out
     os.makedirs(out, exist_ok=True)
+    export_inference(out)
     for name, (make, shape) in NETS.items():
         net = made(make)
         # Learnable data: each class is a pattern plus noise.

@@ -1,6 +1,7 @@
 // autodiff: appends the backward graph of output "loss" and outputs `grad:<parameter>`. See docs/autodiff.md.
 #include <algorithm>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "ir/build.h"
 #include "ir/op.h"
@@ -51,11 +52,16 @@ class Sweep {
     contribute(loss, reshape(make_loss_seed(graph_, compute_type(loss.dtype())), loss.dims()));
   }
 
+  // Visits every node, those that have no gradient too: behind them the sweep goes on with zeros.
   void run() {
-    refuse(paths_.obstacles());
     for (auto it = nodes_.rbegin(); it != nodes_.rend(); ++it)
       if ((*it)->input_count() > 0 && paths_.carries(**it)) visit(**it);
-    refuse(refused_);
+    std::reverse(obstacles_.begin(), obstacles_.end());
+  }
+
+  std::vector<Obstacle>& obstacles() { return obstacles_; }
+
+  void add_outputs() {
     // By name: an order that no pass changes, see first_bad.
     std::vector<Node*> parameters = paths_.parameters();
     std::sort(parameters.begin(), parameters.end(),
@@ -122,12 +128,17 @@ class Sweep {
     }
     Values parts;
     try {
-      parts = is_time_loop(node) ? differentiate_time_loop(node, g.dy, g.needs) : node.op().grad(g);
-    } catch (const Error& e) {
-      // Some rules refuse certain attributes only. All of these are reported together.
+      if (is_time_loop(node))
+        parts = differentiate_time_loop(node, g.dy, g.needs);
+      else
+        parts = (node.op().grad ? node.op().grad : not_differentiable)(g);
+    } catch (const Error& e) {  // some rules refuse certain attributes only
       if (e.code() != ErrorCode::unsupported) throw;
-      refused_.push_back(&node);
-      return;
+      obstacles_.push_back({std::string(node.op().name), node.origin, e.what(), parameters_behind(node)});
+      parts.resize(node.input_count());
+      for (size_t i = 0; i < parts.size(); i++)
+        if (g.needs[i])
+          parts[i] = expand(graph_.constant(0, compute_type(node.in_type(i).dtype)), node.in_type(i).dims);
     }
     for (size_t i = 0; i < parts.size(); i++) {
       if (!parts[i]) continue;
@@ -136,19 +147,53 @@ class Sweep {
     }
   }
 
+  // The parameters whose gradient would pass `node`.
+  std::vector<std::string> parameters_behind(const Node& node) const {
+    std::vector<std::string> names;
+    std::unordered_set<const Node*> seen{&node};
+    for (std::vector<const Node*> open{&node}; !open.empty();) {
+      const Node* at = open.back();
+      open.pop_back();
+      if (is_state(*at)) names.push_back(at->s("name"));
+      for (size_t i = 0; i < at->input_count(); i++)
+        if (Differentiable::carries(*at, i) && paths_.carries(at->in(i)) &&
+            seen.insert(at->in(i).node).second)
+          open.push_back(at->in(i).node);
+    }
+    std::sort(names.begin(), names.end());
+    return names;
+  }
+
   Graph& graph_;
   Differentiable paths_;
   std::vector<Node*> nodes_;
   std::unordered_map<Value, Values, ValueHash> parts_;
   std::unordered_map<Value, Value, ValueHash> wide_;
-  std::vector<const Node*> refused_;
+  std::vector<Obstacle> obstacles_;
 };
 
 }  // namespace
 
+std::vector<Obstacle> missing_gradients(const Graph& graph) {
+  Graph copy = clone(graph);
+  expand_composites_without_rule(copy);
+  Sweep sweep(copy, checked_loss(copy));
+  sweep.run();
+  return std::move(sweep.obstacles());
+}
+
 void autodiff(Graph& graph, const Options&) {
   expand_composites_without_rule(graph);
-  Sweep(graph, checked_loss(graph)).run();
+  Sweep sweep(graph, checked_loss(graph));
+  sweep.run();
+  if (const std::vector<Obstacle>& found = sweep.obstacles(); !found.empty()) {
+    std::string list;
+    for (const Obstacle& o : found) list += (list.empty() ? "" : ", ") + describe(o.op, o.origin);
+    throw Error(ErrorCode::unsupported, concat("no gradient for ", list),
+                found[0].origin.empty() ? "" : found[0].origin[0],
+                "freeze the parameters behind it, or replace it in the model");
+  }
+  sweep.add_outputs();
   graph.remove_dead_nodes();
 }
 

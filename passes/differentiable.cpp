@@ -89,29 +89,21 @@ Differentiable::Tie Differentiable::tie(const Node& parameter) const {
   return f ? f->ties[0] : Tie::none;
 }
 
-std::vector<const Node*> Differentiable::obstacles() const {
+std::vector<const Node*> Differentiable::flat_nodes() const {
   std::vector<const Node*> out;
   for (auto& node : graph_.nodes()) {
-    const OpDef& op = node->op();
-    bool missing = op.grad == not_differentiable || (!op.grad && op.meaning != Meaning::expand);
-    if (missing && !is_state(*node) && carries(*node)) out.push_back(node.get());
+    if (node->input_count() == 0 || node->op().grad != zero_gradient) continue;
+    const Facts& f = *facts(*node);
+    if (f.trained && std::any_of(f.ties.begin(), f.ties.end(), [](Tie t) { return t != Tie::none; }))
+      out.push_back(node.get());
   }
   return out;
 }
 
-std::string describe(const Node& node) {
+std::string describe(std::string_view op, const Origin& origin) {
   std::string names;
-  for (const std::string& n : node.origin) names += (names.empty() ? "" : ", ") + n;
-  return names.empty() ? std::string(node.op().name) : concat(node.op().name, " (", names, ")");
-}
-
-void refuse(const std::vector<const Node*>& obstacles) {
-  if (obstacles.empty()) return;
-  std::string list;
-  for (const Node* node : obstacles) list += (list.empty() ? "" : ", ") + describe(*node);
-  const Origin& origin = obstacles.front()->origin;
-  throw Error(ErrorCode::unsupported, concat("no gradient for ", list), origin.empty() ? "" : origin.front(),
-              "freeze the parameters behind it, or replace it in the model");
+  for (const std::string& n : origin) names += (names.empty() ? "" : ", ") + n;
+  return names.empty() ? std::string(op) : concat(op, " (", names, ")");
 }
 
 }  // namespace mezzo::passes

@@ -27,8 +27,9 @@ class Differentiable {
   Tie tie(const ir::Node& parameter) const;
   // Float parameter states in node order.
   const std::vector<ir::Node*>& parameters() const { return parameters_; }
-  // Nodes that stand on a carrying way and have no gradient, in node order.
-  std::vector<const ir::Node*> obstacles() const;
+  // Nodes whose gradient is zero almost everywhere (Floor, Sign ...) and that stand between a parameter and the
+  // loss, in node order.
+  std::vector<const ir::Node*> flat_nodes() const;
 
  private:
   struct Facts {
@@ -42,10 +43,18 @@ class Differentiable {
   std::vector<ir::Node*> parameters_;
 };
 
-// One line per node, "TopK (layer3/topk)": for errors and the report.
-std::string describe(const ir::Node& node);
+// A node that stands on a carrying way and has no gradient.
+struct Obstacle {
+  std::string op;
+  ir::Origin origin;
+  std::string why;
+  std::vector<std::string> parameters;  // whose gradient would pass it, sorted
+};
+// All of them in node order, for a graph with output "loss". Works on a copy: some rules refuse only certain
+// attributes, which shows when they are asked.
+std::vector<Obstacle> missing_gradients(const ir::Graph& graph);
 
-// Error(unsupported) naming all of them at once; returns if there are none.
-void refuse(const std::vector<const ir::Node*>& obstacles);
+// "TopK (layer3/topk)": for errors and the report.
+std::string describe(std::string_view op, const ir::Origin& origin);
 
 }  // namespace mezzo::passes

@@ -93,6 +93,7 @@ StepGraph build_step_graph(const LoadedModel& model, const Signature& signature,
                            const CompileOptions& options, Purpose purpose, const Arrays& values) {
   frontend::ImportOptions import;
   import.shapes = signature.shapes;
+  import.tie_aliases = options.tie_aliases;
   import.mode = is_training(purpose) && options.training ? frontend::Mode::train : frontend::Mode::eval;
   for (auto& [name, tensor] : values) import.values[name] = std::make_shared<ir::Tensor>(tensor);
   frontend::Imported imported = frontend::import_model(model.file, import);

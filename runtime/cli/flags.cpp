@@ -116,6 +116,8 @@ void add_compile_flags(CLI::App& verb, Flags& f, bool dump) {
   verb.add_option("--train", f.train, "initializers to train (glob, repeatable)")->delimiter(',');
   verb.add_option("--freeze", f.freeze, "initializers to keep as they are (glob, repeatable)")
       ->delimiter(',');
+  verb.add_flag("--tie-aliases", f.tie_aliases,
+                "all names that the file gives an initializer are one parameter");
   verb.add_option("--shape", f.shapes, "NAME=D,D,...: shape of a graph input (repeatable)");
   verb.add_option("--threads", f.threads, "0: all")->check(CLI::Range(0, 4096));
   verb.add_option("--seed", f.seed, "of shuffling and random ops")->capture_default_str();
@@ -181,6 +183,7 @@ CompileOptions compile_options(const Flags& f) {
   o.device = parse_device(f.device);
   o.train = f.train;
   o.freeze = f.freeze;
+  o.tie_aliases = f.tie_aliases;
   if (!f.plan.empty()) o.precision_plan = runtime::read_file(f.plan);
   o.seed = f.seed;
   o.threads = f.threads;

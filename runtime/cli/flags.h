@@ -21,6 +21,7 @@ struct Flags {
               mode = "train";
   std::string plan, dump, cache_dir;
   std::vector<std::string> train, freeze, shapes;
+  bool tie_aliases = false;
   int threads = 0;
   uint64_t seed = 0;
 
@@ -56,7 +57,7 @@ using Action = std::function<int()>;
 
 void add_model(CLI::App& verb, Flags& flags);
 void add_json(CLI::App& verb, Flags& flags);
-// --loss --labels --precision --loss-scale --device --mode --plan --train --freeze --shape --threads --seed
+// --loss --labels --precision --loss-scale --device --mode --plan --train --freeze --tie-aliases --shape --threads --seed
 // --cache-dir and, with `dump`, --dump.
 void add_compile_flags(CLI::App& verb, Flags& flags, bool dump);
 void add_device(CLI::App& verb, Flags& flags);

@@ -1,98 +1,83 @@
 // mezzo check: whether a model can be trained and what to know before, all in one report.
 #include <iostream>
+#include <map>
 #include <memory>
 #include <nlohmann/json.hpp>
 
-#include "frontend/inspect.h"
-#include "frontend/objective.h"
-#include "passes/differentiable.h"
-#include "passes/step_names.h"
 #include "runtime/cli/terminal.h"
 #include "runtime/cli/verbs.h"
-#include "runtime/session.h"
+#include "runtime/trainability.h"
 
 namespace mezzo::cli {
 namespace {
 
 using Json = nlohmann::ordered_json;
+using frontend::Finding;
 
-struct Report {
-  std::vector<std::string> obstacles;  // nodes on the way to the loss that have no gradient
-  std::vector<std::string> remarks;    // folded BatchNorm, lost Dropout ...
-  std::vector<frontend::Alias> aliases;
-  std::vector<std::string> notes;
-  std::vector<frontend::ParameterRow> parameters;
-  std::vector<passes::PlanRow> plan;
-  bool trainable() const { return obstacles.empty(); }
-};
-
-Report examine(const runtime::LoadedModel& model, const CompileOptions& options, int64_t batch) {
-  Report report;
-  report.remarks = frontend::inspect(model.file).remarks;
-  runtime::Signature signature = required_signature(model, options, batch);
-  runtime::StepGraph step = build_step_graph(model, signature, options, runtime::Purpose::train);
-  report.aliases = step.report.aliases;
-  report.notes = step.report.notes;
-  report.parameters = step.parameters;
-  passes::Options pass = pass_options(options, runtime::Purpose::train, signature.samples());
-  pass.plan = &report.plan;
-  passes::assign_precision(step.graph, pass);
-  passes::Differentiable ways(step.graph, step.graph.find_output(passes::kLoss));
-  for (const ir::Node* node : ways.obstacles()) report.obstacles.push_back(passes::describe(*node));
-  return report;
-}
-
-Json to_json(const Report& r) {
-  Json aliases = Json::array(), parameters = Json::array(), plan = Json::array();
-  for (auto& a : r.aliases) aliases.push_back({{"name", a.name}, {"of", a.of}, {"tied", a.tied}});
-  for (auto& p : r.parameters)
+Json to_json(const runtime::Trainability& t) {
+  Json findings = Json::array(), parameters = Json::array(), plan = Json::array();
+  for (auto& f : t.findings)
+    findings.push_back({{"level", frontend::name(f.level)},
+                        {"kind", f.kind},
+                        {"nodes", f.nodes},
+                        {"what", f.what},
+                        {"repair", f.repair}});
+  for (auto& p : t.parameters)
     parameters.push_back({{"name", p.name},
                           {"type", ir::to_string(p.type)},
                           {"trainable", p.trainable},
                           {"reason", p.reason}});
-  for (auto& p : r.plan)
+  for (auto& p : t.plan)
     plan.push_back({{"value", p.value}, {"op", p.op}, {"dtype", ir::name(p.dtype)}, {"rule", p.rule}});
-  return {{"trainable", r.trainable()},
-          {"without_gradient", r.obstacles},
-          {"remarks", r.remarks},
-          {"aliases", aliases},
-          {"notes", r.notes},
-          {"parameters", parameters},
-          {"plan", plan}};
+  return {{"trainable", t.trainable()}, {"findings", findings}, {"parameters", parameters}, {"plan", plan}};
 }
 
-void print_text(const Report& r, const std::string& precision) {
-  if (r.obstacles.empty()) std::cout << "gradients   every op between parameters and loss has one\n";
-  for (auto& o : r.obstacles) std::cout << "no gradient  " << o << '\n';
-  for (auto& line : r.remarks) std::cout << "remark       " << line << '\n';
-  for (auto& a : r.aliases)
-    std::cout << "alias        " << a.name << " = " << a.of
-              << (a.tied ? " (one parameter)" : " (trained apart, starts equal)") << '\n';
-  for (auto& line : r.notes) std::cout << "note         " << line << '\n';
-  std::cout << '\n' << frontend::to_text(r.parameters);
-  std::map<std::string, int64_t> by_type;
-  for (auto& row : r.plan) by_type[std::string(ir::name(row.dtype))]++;
-  std::cout << "\nprecision " << precision << ':';
-  for (auto& [type, count] : by_type) std::cout << ' ' << count << " values in " << type;
-  std::cout << "\nRESULT: " << (r.trainable() ? "PASS" : "FAIL") << '\n';
+std::string plural(int count, const std::string& word) {
+  return concat(count, " ", word, count == 1 ? "" : "s");
+}
+
+// JSON lists all nodes; text the first ones, which are enough to recognise the pattern.
+void print_finding(const Finding& f) {
+  constexpr size_t kShown = 6;
+  std::cout << frontend::name(f.level) << "  " << f.kind << '\n' << "    " << f.what << '\n';
+  for (size_t i = 0; i < f.nodes.size() && i < kShown; i++) std::cout << "    - " << f.nodes[i] << '\n';
+  if (f.nodes.size() > kShown)
+    std::cout << "    - and " << f.nodes.size() - kShown << " more (--json lists all)\n";
+  if (!f.repair.empty()) std::cout << "    repair: " << f.repair << '\n';
+}
+
+void print_text(const runtime::Trainability& t, const std::string& precision) {
+  for (auto& f : t.findings) print_finding(f);
+  if (!t.findings.empty()) std::cout << '\n';
+  if (!t.parameters.empty()) std::cout << frontend::to_text(t.parameters) << '\n';
+  if (!t.plan.empty()) {
+    std::map<std::string, int> by_type;
+    for (auto& row : t.plan) by_type[std::string(ir::name(row.dtype))]++;
+    std::string counts;
+    for (auto& [type, count] : by_type)
+      counts += concat(counts.empty() ? " " : ", ", plural(count, "value"), " in ", type);
+    std::cout << "precision " << precision << ':' << counts;
+    std::cout << '\n';
+  }
+  if (!t.error && t.trainable()) std::cout << "every operator between parameters and loss has a gradient\n";
+  std::cout << "RESULT: " << (t.trainable() ? "PASS" : "FAIL") << " ("
+            << plural(t.count(Finding::Level::obstacle), "obstacle") << ", "
+            << plural(t.count(Finding::Level::warning), "warning") << ", "
+            << plural(t.count(Finding::Level::note), "note") << ")\n";
 }
 
 int check_model(const Flags& flags) {
   CompileOptions options = compile_options(flags);
   runtime::LoadedModel model(flags.model);
-  Report report;
-  try {
-    report = examine(model, options, flags.batch);
-  } catch (const Error&) {
-    // What else there is to know about the file comes before the error that ends the check.
-    for (auto& line : frontend::inspect(model.file).remarks) warn(line);
-    throw;
-  }
+  runtime::Trainability t =
+      runtime::examine(model, options, [&] { return required_signature(model, options, flags.batch); });
   if (flags.json)
-    std::cout << to_json(report).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
+    std::cout << to_json(t).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   else
-    print_text(report, flags.precision);
-  return report.trainable() ? 0 : static_cast<int>(ErrorCode::check_failed);
+    print_text(t, flags.precision);
+  std::cout.flush();
+  if (t.error) return report(*t.error);
+  return t.trainable() ? 0 : static_cast<int>(ErrorCode::check_failed);
 }
 
 }  // namespace

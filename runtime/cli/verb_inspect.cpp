@@ -33,8 +33,7 @@ Json to_json(const frontend::Inspection& in) {
           {"ops", in.op_histogram},
           {"functions", in.functions},
           {"metadata", in.metadata},
-          {"initializers", initializers},
-          {"remarks", in.remarks}};
+          {"initializers", initializers}};
 }
 
 void print_text(const frontend::Inspection& in) {
@@ -54,8 +53,6 @@ void print_text(const frontend::Inspection& in) {
   std::cout << '\n' << ops.str() << '\n' << weights.str();
   if (!in.functions.empty()) std::cout << '\n';
   for (auto& f : in.functions) std::cout << "function  " << f << '\n';
-  if (!in.remarks.empty()) std::cout << '\n';
-  for (auto& r : in.remarks) std::cout << "remark: " << r << '\n';
 }
 
 }  // namespace

@@ -36,6 +36,20 @@ const OpDef hopeless = {
     .grad = not_differentiable,
 };
 
+// Its rule knows only attribute values up to 0.
+const OpDef choosy = {
+    .name = "TestChoosy",
+    .attrs = {{"level", int64_t{0}}},
+    .precision = Precision::pass,
+    .meaning = Meaning::expand,
+    .infer = same_as_input,
+    .expand = [](Graph&, const Node&, const Values& in) -> Values { return {in[0]}; },
+    .grad = [](Grad& g) -> Values {
+      if (g.node.i("level") > 0) throw Error(ErrorCode::unsupported, "level above 0");
+      return {g.dy[0]};
+    },
+};
+
 // Passes its first input on; the second is float but never gets a gradient.
 const OpDef one_sided = {
     .name = "TestOneSided",
@@ -196,6 +210,25 @@ TEST(Autodiff, EveryNodeWithoutGradientIsNamedInOneError) {
     EXPECT_STREQ(e.what(), "no gradient for TestHopeless (first), TestHopeless (second)");
     EXPECT_EQ(e.node(), "first");
   }
+}
+
+TEST(Autodiff, MissingGradientsNameWhatLiesBehind) {
+  Graph g;
+  Value a = parameter(g, "a", grid({3}, 1)), b = parameter(g, "b", grid({3}, 2));
+  auto at = [&](const char* origin, Value v, int64_t level) {
+    Scope scope(g, Phase::forward, {origin});
+    return g.add(choosy, {v}, {{"level", level}})->out();
+  };
+  Value first = at("first", a, 1), fine = at("fine", b, 0);
+  g.outputs.push_back({kLoss, mean_square(at("second", first * fine, 2))});
+  std::vector<Obstacle> found = missing_gradients(g);
+  ASSERT_EQ(found.size(), 2u);
+  EXPECT_EQ(found[0].origin, Origin{"first"});
+  EXPECT_EQ(found[0].why, "level above 0");
+  EXPECT_THAT(found[0].parameters, ElementsAre("a"));
+  EXPECT_EQ(found[1].origin, Origin{"second"});
+  EXPECT_THAT(found[1].parameters, ElementsAre("a", "b"));
+  EXPECT_FALSE(g.find_output("grad:a"));  // the graph itself stays
 }
 
 TEST(Autodiff, UnreachedParametersHaveNoGradientAndFlatOnesHaveZeros) {

@@ -117,6 +117,7 @@ struct CompileOptions {
   Device device = Device::cpu;
   std::vector<std::string> train;   // globs over initializer names; empty: all that can be trained
   std::vector<std::string> freeze;  // globs over initializer names that stay as they are
+  bool tie_aliases = false;         // all names that the file gives an initializer are one parameter
   std::string precision_plan;       // text of a precision plan whose overrides are applied (not a path)
   uint64_t seed = 0;                // of Dropout and other random ops
   int threads = 0;                  // 0: all
