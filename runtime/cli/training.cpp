@@ -93,9 +93,9 @@ std::optional<StepResult> Training::step() {
     if (batch.rows.samples > 0) window.push_back(std::move(batch.rows.arrays));
   } while (batches < flags_.accumulate && !at_epoch_end_);
   if (window.empty()) return std::nullopt;
-  StepResult r = session_->step(window);
-  log_->step(r);
-  return r;
+  last_ = session_->step(window);
+  log_->step(last_);
+  return last_;
 }
 
 bool Training::is_due(const Duration& every, int64_t done) const {
@@ -131,7 +131,6 @@ bool Training::run() {
   Progress progress(windows_);
   while (done_ < windows_) {
     if (std::optional<StepResult> r = step()) {
-      last_ = *r;
       if (r->skipped) {
         skipped_++;
         progress.clear();

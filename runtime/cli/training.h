@@ -21,6 +21,7 @@ class Training {
   // Returns false when it was interrupted; the weights are then those after the last complete step.
   bool run();
   void save() { session_->save_onnx(flags_.out); }
+  bool has_stepped() const { return last_.step > 0; }
   // The summary on stdout.
   void print_json() const;
 

@@ -21,9 +21,12 @@ int train(const Flags& flags) {
   bool finished = false;
   try {
     finished = training.run();
-  } catch (const Error& e) {
-    // Skipped too often: the weights are those of the last good step, worth keeping.
-    if (e.code() == ErrorCode::check_failed) training.save();
+  } catch (const Error&) {
+    // A bad batch, a full disk under the log, too many skips: the weights are those of the last good step.
+    if (training.has_stepped()) {
+      training.save();
+      note(concat("stopped by an error; the weights after the last complete step are in ", flags.out));
+    }
     throw;
   }
   training.save();

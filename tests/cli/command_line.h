@@ -65,7 +65,25 @@ class CommandLine : public testing::Test {
     save("nan.npz", [](Arrays& a) { a.at("input").set(5, NAN); });
     save("infinite.npz", [](Arrays& a) { a.at("input").set(5, INFINITY); });
     save("uneven.npz", [](Arrays& a) { a.at("labels") = Tensor({DType::i64, {3}}); });
+    save("wrong_shape_feed.npz", [](Arrays& a) {
+      a.erase("labels");
+      a.at("input") = Tensor({DType::f32, {4, 63}});
+    });
+    save("extra.npz", [](Arrays& a) { a.emplace("weights", Tensor({DType::f32, {4}})); });
+    save("scalar.npz", [](Arrays& a) { a.at("labels") = Tensor({DType::i64, {}}); });
+    save("no_samples.npz", [](Arrays& a) {
+      a.at("input") = Tensor({DType::f32, {0, 64}});
+      a.at("labels") = Tensor({DType::i64, {0}});
+    });
+    save("large_ids.npz", [](Arrays& a) {
+      a.erase("labels");
+      a.at("input") = Tensor({DType::i64, {4, 32}});
+    });
     runtime::write_npz(path("large.npz"), batch(512));
+    // The label that names no class comes in the second batch.
+    Arrays late = batch(8);
+    late.at("labels").set_int(6, 10);
+    runtime::write_npz(path("late.npz"), late);
     std::string npz = runtime::read_file(path("good.npz")),
                 onnx = runtime::read_file(kModels + "/mlp.ts17.onnx");
     runtime::write_atomically(path("truncated.npz"), npz.substr(0, npz.size() / 2));
