@@ -3,13 +3,10 @@ set(mezzo_links mezzo_proto libzip::zip mezzo_images xxHash::xxhash mezzo_cpu Th
 set(everything $<TARGET_OBJECTS:ir> $<TARGET_OBJECTS:frontend> $<TARGET_OBJECTS:passes> $<TARGET_OBJECTS:codegen>
                $<TARGET_OBJECTS:runtime>)
 
-if(MEZZO_STATIC_DEPS)
-  set(library_kind STATIC)
-else()
-  set(library_kind SHARED)
+if(NOT MEZZO_PORTABLE)  # not as an archive: see below
+  add_library(mezzo SHARED ${everything})
+  target_link_libraries(mezzo PRIVATE ${mezzo_links})
 endif()
-add_library(mezzo ${library_kind} ${everything})
-target_link_libraries(mezzo PRIVATE ${mezzo_links})
 
 # Programs are linked from the objects: operators register themselves, and the linker would drop them from an archive.
 function(mezzo_program target name folder)
@@ -20,11 +17,14 @@ function(mezzo_program target name folder)
 endfunction()
 mezzo_program(mezzo-cli mezzo runtime/cli)
 mezzo_program(mezzo-models mezzo-models models)
+if(MEZZO_PORTABLE)
+  include(cmake/portable.cmake)
+endif()
 
-# mezzo_test(FOLDER LAYERS layer... [WITH folder...]): tests/FOLDER/*.cpp as one program linked with just these layers;
-# WITH adds the sources of other test folders (what several of these programs share).
+# mezzo_test(FOLDER LAYERS layer... [WITH folder...] [FILES file...]): tests/FOLDER/*.cpp as one program linked with just
+# these layers; WITH adds the sources of other test folders, FILES single ones (what several of these programs share).
 function(mezzo_test folder)
-  cmake_parse_arguments(arg "" "" "LAYERS;LINK;WITH" ${ARGN})
+  cmake_parse_arguments(arg "" "" "LAYERS;LINK;WITH;FILES" ${ARGN})
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${folder}/*.cpp)
   if(NOT sources)
     return()
@@ -33,6 +33,8 @@ function(mezzo_test folder)
     file(GLOB more CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/${shared}/*.cpp)
     list(APPEND sources ${more})
   endforeach()
+  list(TRANSFORM arg_FILES PREPEND ${PROJECT_SOURCE_DIR}/tests/)
+  list(APPEND sources ${arg_FILES})
   foreach(layer ${arg_LAYERS})
     list(APPEND sources $<TARGET_OBJECTS:${layer}>)
   endforeach()
@@ -56,11 +58,17 @@ if(MEZZO_TESTS)
   mezzo_test(frontend LAYERS ir frontend WITH nodes)
   mezzo_test(passes LAYERS ir passes WITH ops)
   mezzo_test(codegen LAYERS ir passes codegen WITH ops)
-  mezzo_test(runtime LAYERS ir frontend passes codegen runtime WITH nodes LINK nlohmann_json::nlohmann_json)
+  mezzo_test(runtime LAYERS ir frontend passes codegen runtime WITH nodes FILES frontend/model_builder.cpp
+             LINK nlohmann_json::nlohmann_json)
   mezzo_test(data LAYERS ir frontend passes codegen runtime)
   mezzo_test(cli LAYERS ir frontend passes codegen runtime LINK nlohmann_json::nlohmann_json)
   if(TARGET cli_tests)
     add_dependencies(cli_tests mezzo-cli)
   endif()
   include(cmake/cuda_tests.cmake)
+  if(TARGET mezzo)
+    add_test(NAME install.consumer
+             COMMAND bash ${PROJECT_SOURCE_DIR}/tests/install/install_test.sh ${PROJECT_BINARY_DIR} ${CMAKE_CXX_COMPILER})
+    set_tests_properties(install.consumer PROPERTIES TIMEOUT 300)
+  endif()
 endif()
