@@ -160,11 +160,18 @@ void Graph::reorder(const std::vector<Node*>& order) {
   std::unordered_map<const Node*, size_t> position;
   for (size_t i = 0; i < order.size(); i++) position[order[i]] = i;
   check(position.size() == nodes_.size(), "reorder: not a permutation");
-  std::sort(nodes_.begin(), nodes_.end(),
-            [&](auto& a, auto& b) { return position.at(a.get()) < position.at(b.get()); });
+  std::vector<std::unique_ptr<Node>> sorted(nodes_.size());
+  for (auto& node : nodes_) {
+    auto at = position.find(node.get());
+    check(at != position.end(), "reorder: not a permutation");
+    node->id_ = static_cast<int>(at->second);
+    sorted[at->second] = std::move(node);
+  }
+  nodes_ = std::move(sorted);
+  next_id_ = static_cast<int>(nodes_.size());
   for (auto& node : nodes_)
     for (const Value& v : node->inputs())
-      check(!v || position.at(v.node) < position.at(node.get()), "reorder: ", node->op().name, " before its input");
+      check(!v || v.node->id_ < node->id_, "reorder: ", node->op().name, " before its input");
 }
 
 UseMap::UseMap(const Graph& graph) {

@@ -236,11 +236,6 @@ std::vector<Node*> canonical_order(const Graph& graph) {
 void canonicalize(Graph& graph) {
   graph.remove_dead_nodes();
   graph.reorder(canonical_order(graph));
-  Phase phase = graph.phase;
-  Origin origin = graph.origin;
-  graph = clone(graph);
-  graph.phase = phase;
-  graph.origin = std::move(origin);
   for (auto& node : graph.nodes())
     if (node->body) canonicalize(*node->body);
 }
