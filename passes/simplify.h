@@ -32,6 +32,8 @@ ir::Value join_movements(const Site&);        // Reshape of Reshape, Transpose o
 ir::Value transpose_in_product(const Site&);  // a transposed operand -> the product's flag
 ir::Value broadcast_implicitly(const Site&);  // scalar op of Expand -> scalar op
 
+ir::Value compute_nothing(const Site&);  // of no elements, or moved from values of none -> a constant
+
 // Arithmetic: the table of simplify_rules.cpp, and division by a power of two as a product.
 ir::Value apply_table(const Site&);
 ir::Value multiply_by_inverse(const Site&);

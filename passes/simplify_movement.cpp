@@ -89,4 +89,18 @@ Value broadcast_implicitly(const Site& site) {
   return found ? site.to.add(site.node.op(), std::move(inputs), site.node.attrs())->out() : Value{};
 }
 
+Value compute_nothing(const Site& site) {
+  const Node& node = site.node;
+  const ir::Type& type = node.type();
+  if (type.count() == 0) return site.to.constant(ir::Tensor(type));
+  if (node.op().meaning != ir::Meaning::index) return {};
+  for (const Value& v : site.inputs)
+    if (v && v.type().count() > 0) return {};
+  // Nothing to read from: all is what the movement fills in.
+  ir::Exprs at;
+  for (size_t i = 0; i < type.dims.size(); i++)
+    at.push_back(ir::Expr::coordinate(static_cast<int>(i), type.dims[i]));
+  return ir::expand(site.to.constant(node.op().index(node, at).fill, type.dtype), type.dims);
+}
+
 }  // namespace mezzo::passes
