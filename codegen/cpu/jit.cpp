@@ -19,6 +19,8 @@
 #include <algorithm>
 #include <exception>
 #include <filesystem>
+#include <fstream>
+#include <optional>
 #include <thread>
 
 #include "codegen/cpu/emit_llvm.h"
@@ -195,19 +197,24 @@ std::unique_ptr<CompiledKernels> compile_kernels(std::vector<KernelSource> sourc
       std::string text = concat("mezzo ", kGeneratorVersion, " llvm ", LLVM_VERSION_STRING, " ",
                                 host().triple, " ", host().features, "\n");
       for (const KernelSource& s : parts[m]) text += s.name + ":\n" + s.text;
-      std::string key = ObjectCache::key(text);
-      if (options.dump_dir.empty())
-        if (auto object = cache.load(key)) {
-          objects[m] = std::move(*object);
-          hits[m] = 1;
-          return;
-        }
-      std::string dump =
+      const std::string key = ObjectCache::key(text), listing_key = ObjectCache::key("listing " + text);
+      const std::string dump =
           options.dump_dir.empty()
               ? ""
               : (std::filesystem::path(options.dump_dir) / concat("kernels.", m, ".ll")).string();
+      std::optional<std::string> object = cache.load(key), listing;
+      if (!dump.empty() && object) listing = cache.load(listing_key);
+      if (object && (dump.empty() || listing)) {
+        if (listing) std::ofstream(dump, std::ios::binary) << *listing;
+        objects[m] = std::move(*object);
+        hits[m] = 1;
+        return;
+      }
       objects[m] = compile(parts[m], dump);
       cache.store(key, objects[m]);
+      if (dump.empty()) return;
+      std::ifstream written(dump, std::ios::binary);
+      cache.store(listing_key, std::string{std::istreambuf_iterator<char>(written), {}});
     } catch (...) {
       errors[m] = std::current_exception();
     }
