@@ -35,10 +35,11 @@ TEST_P(CpuOps, Gradients) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(All, CpuOps, ::testing::ValuesIn(ir::load_op_cases()),
-                         [](const ::testing::TestParamInfo<ir::OpCase>& info) {
-                           return concat(info.param.op->name, "_line", info.param.number);
-                         });
+std::string test_name(const ::testing::TestParamInfo<ir::OpCase>& tested) {
+  return concat(tested.param.op->name, "_line", tested.param.number);
+}
+
+INSTANTIATE_TEST_SUITE_P(All, CpuOps, ::testing::ValuesIn(ir::load_op_cases()), test_name);
 
 }  // namespace
 }  // namespace mezzo::codegen::testing
