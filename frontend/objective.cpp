@@ -15,10 +15,10 @@ using ir::Value;
 constexpr std::array<std::string_view, 5> kNames{"cross_entropy", "mse", "l1", "bce_with_logits", "output"};
 
 [[noreturn]] void fail(const ir::Output& output, const std::string& why, std::string hint = {}) {
+  std::string name = printable(std::string_view(output.name).substr(7));  // behind "output:"
   throw Error(ErrorCode::bad_input,
-              concat("output '", printable(std::string_view(output.name).substr(7)), "' is ",
-                     ir::to_string(output.value.type()), ": ", why),
-              printable(output.name), std::move(hint));
+              concat("output '", name, "' is ", ir::to_string(output.value.type()), ": ", why), name,
+              std::move(hint));
 }
 
 // Labels that go with scores whose classes lie on axis 1, or on the last axis.

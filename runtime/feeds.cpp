@@ -61,6 +61,13 @@ std::optional<Signature> signature_from_options(const LoadedModel& model,
   frontend::ImportOptions import;
   import.shapes = shapes;
   import.batch = batch;
+  const std::vector<std::string> names = model.input_names();
+  for (auto& [name, dims] : shapes) {
+    if (std::find(names.begin(), names.end(), name) != names.end()) continue;
+    std::string near = nearest_name(name, names);
+    throw Error(ErrorCode::usage, concat("a shape is given for '", name, "', the model has no such input"), name,
+                near.empty() ? concat("it takes ", join(names)) : concat("did you mean '", near, "'?"));
+  }
   for (const frontend::InputInfo& input : model.inputs) {
     if (shapes.count(input.name)) continue;
     if (!input.ranked) return std::nullopt;

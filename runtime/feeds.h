@@ -11,7 +11,7 @@ namespace mezzo::runtime {
 Signature signature_of(const LoadedModel& model, const Arrays& feeds, const Loss& loss, bool need_labels);
 
 // The signature when the shapes of all inputs are known: from `shapes`, the file, and `batch` for open first
-// axes. Nothing when one is left open.
+// axes. Nothing when one is left open. Throws Error(usage) for shapes that do not fit, or of no input.
 std::optional<Signature> signature_from_options(const LoadedModel& model,
                                                 const std::map<std::string, Shape>& shapes,
                                                 std::optional<int64_t> batch = {});
