@@ -9,7 +9,7 @@ using ir::Expr;
 using ir::Exprs;
 
 // Depth of value() inside itself from which on operands are generated first, and the depth at which a body is
-// refused: only movement under a condition (Pad, Slice, Concat) still nests the calls then.
+// refused: only movement under a condition or by computed indices (Pad, Concat, Gather) still nests the calls then.
 constexpr int kRecursion = 64, kNesting = 1000;
 
 size_t hash_of(const Expr& e) {
@@ -128,7 +128,7 @@ std::vector<Walk::Key> Walk::operands_of(const Key& key) const {
       out.push_back({v, broadcast_coordinates(key.at, v.dims()), key.when});
   } else if (n.op().meaning == ir::Meaning::index) {
     ir::IndexMap map = n.op().index(n, key.at);
-    if (map.value || map.accesses.size() != 1) return out;
+    if (map.value || map.accesses.size() != 1 || !map.accesses[0].lookups.empty()) return out;
     const ir::Access& a = map.accesses[0];
     if (std::all_of(a.when.begin(), a.when.end(), [](const ir::Condition& c) { return c.always(); }))
       out.push_back({n.in(a.input), a.at, key.when});

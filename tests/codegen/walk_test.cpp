@@ -24,6 +24,7 @@ class Counter : public Emitter {
     loads++;
     return next();
   }
+  void bind(int, Reg) override {}
   int go_to(int depth) override { return std::exchange(depth_, depth); }
   int applied = 0, loads = 0;
 
