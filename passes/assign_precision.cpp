@@ -64,7 +64,8 @@ std::unordered_map<const Node*, Facts> collect_facts(const Graph& graph) {
         const Facts& in = facts[v.node];
         all_weights &= in.weight;
         all_constant &= in.constant;
-        all_positions &= in.weight || in.position;
+        // Integers and conditions only choose.
+        all_positions &= in.weight || in.position || !ir::is_float(v.dtype());
         any_position |= in.position;
       }
       f.weight = all_weights;

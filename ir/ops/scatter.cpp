@@ -1,5 +1,5 @@
-// scatter.cpp: ONNX ScatterElements and ScatterND. Behind ONNX's output stands the number of indices that
-// name nothing, as in gather.cpp; such updates are dropped.
+// scatter.cpp: ONNX ScatterElements, ScatterND and TensorScatter. Behind ONNX's output stands the number of
+// indices that name nothing, as in gather.cpp; such updates are dropped.
 #include "ir/build.h"
 #include "ir/indexing.h"
 #include "ir/op.h"
@@ -123,6 +123,83 @@ const OpDef op = scatter_op(
 MEZZO_REGISTER_OP(op);
 
 }  // namespace nd
+
+// TensorScatter writes new entries into a cache of sequences [batch, ..., places, ...]: entry s of sequence b
+// goes to place write_indices[b] + s (from 0 without them), in mode circular modulo the number of places.
+namespace cache {
+
+enum Input : size_t { kCache, kUpdate, kWriteIndices };
+
+size_t axis_of(const Node& n) {
+  return static_cast<size_t>(normalize_axis(n.i("axis"), n.in_type(kCache).rank()));
+}
+
+// The place of every entry, with extents of 1 on the other axes; out of range where there is none.
+Value places(const Node& n, Value update, Value first) {
+  const size_t axis = axis_of(n);
+  Dims dims(update.dims().size(), 1);
+  dims[axis] = update.dims()[axis];
+  Value place = iota(update.node->graph(), dims, static_cast<int64_t>(axis));
+  const auto extent = static_cast<double>(n.in_type(kCache).dims[axis]);
+  dims[axis] = 1;
+  dims[0] = update.dims()[0];
+  if (first) first = reshape(cast(first, DType::i64), dims);
+  if (first) place = place + first;
+  if (n.s("mode") == "circular") place = apply("Mod", {place, constant_like(place, extent)});
+  // Below 0 is no place, although an index there would count from the end.
+  if (first) place = where(less(first, constant_like(first, 0)), constant_like(place, extent), place);
+  return place;
+}
+
+const OpDef op = {
+    .name = "TensorScatter",
+    .min_inputs = 2,
+    .max_inputs = 3,
+    .attrs = {{"axis", -2}, {"mode", "linear"}},
+    .precision = Precision::widest,
+    .meaning = Meaning::expand,
+    .infer = [](const Node& n) -> std::vector<Type> {
+      const Type &whole = n.in_type(kCache), &update = n.in_type(kUpdate);
+      require(whole.dtype == update.dtype, "the cache is ", name(whole.dtype), ", the update ",
+              name(update.dtype));
+      const size_t axis = axis_of(n);
+      require(axis != 0, "axis 0 is the batch");
+      Dims expected = whole.dims;
+      if (update.rank() == whole.rank()) expected[axis] = update.dims[axis];
+      require(update.dims == expected && update.dims[axis] <= whole.dims[axis], "an update ",
+              to_string(update.dims), " of a cache ", to_string(whole.dims));
+      const std::string& mode = n.s("mode");
+      require(mode == "linear" || mode == "circular", "mode '", mode, "' is neither linear nor circular");
+      if (n.has(kWriteIndices)) {
+        check_indices(n.in_type(kWriteIndices));
+        require(n.in_type(kWriteIndices).dims == Dims{whole.dims[0]}, "write_indices are ",
+                to_string(n.in_type(kWriteIndices)), ", expected one per sequence");
+      }
+      return {whole, {DType::i64, {}}};
+    },
+    .expand = [](Graph&, const Node& n, const Values& in) -> Values {
+      const size_t axis = axis_of(n);
+      const int64_t extent = in[kCache].dims()[axis];
+      Value place = places(n, in[kUpdate], n.has(kWriteIndices) ? in[kWriteIndices] : Value{});
+      Value y =
+          scatter_along_axis(in[kCache], place, in[kUpdate], static_cast<int64_t>(axis), extent, "none");
+      return {y, out_of_range(place, extent)};
+    },
+    .grad = [](Grad& g) -> Values {
+      Value place = places(g.node, g.in[kUpdate], g.node.has(kWriteIndices) ? g.in[kWriteIndices] : Value{});
+      ScatterGradient d = scatter_gradient(g.in[kCache], place, g.in[kUpdate], g.out[kY], g.dy[kY],
+                                           static_cast<int64_t>(axis_of(g.node)), "none");
+      Values out(g.in.size());
+      out[kCache] = d.data;
+      out[kUpdate] = d.updates;
+      return out;
+    },
+    .no_grad_inputs = {kWriteIndices},
+    .fault_output = kInvalid,
+};
+MEZZO_REGISTER_OP(op);
+
+}  // namespace cache
 
 }  // namespace
 }  // namespace mezzo::ir

@@ -233,7 +233,7 @@ class Swin(nn.Module):
         self.table = nn.ParameterList(nn.Parameter(torch.randn((2 * w - 1) ** 2, self.h)) for _ in range(2))
         at = torch.stack(torch.meshgrid(torch.arange(w), torch.arange(w), indexing="ij")).flatten(1)
         rel = (at[:, :, None] - at[:, None, :]).permute(1, 2, 0) + w - 1
-        self.register_buffer("index", (rel[..., 0] * (2 * w - 1) + rel[..., 1]).flatten())
+        self.register_buffer("distance", (rel[..., 0] * (2 * w - 1) + rel[..., 1]).flatten())
         zone = torch.zeros(s, s)
         for i, a in enumerate((slice(0, -w), slice(-w, -w // 2), slice(-w // 2, None))):
             for j, b in enumerate((slice(0, -w), slice(-w, -w // 2), slice(-w // 2, None))):
@@ -250,7 +250,7 @@ class Swin(nn.Module):
         y = y.reshape(n, s // w, w, s // w, w, d).transpose(2, 3).reshape(-1, w * w, d)
         q, k_, v = self.qkv[k](y).reshape(-1, w * w, 3, self.h, d // self.h).permute(2, 0, 3, 1, 4).unbind(0)
         a = q @ k_.transpose(-2, -1) / math.sqrt(d // self.h)
-        a = a + self.table[k][self.index].reshape(w * w, w * w, self.h).permute(2, 0, 1)
+        a = a + self.table[k][self.distance].reshape(w * w, w * w, self.h).permute(2, 0, 1)
         if shift:
             a = (a.reshape(n, -1, self.h, w * w, w * w) + self.mask[None, :, None]).reshape(-1, self.h, w * w, w * w)
         y = self.proj[k]((a.softmax(-1) @ v).transpose(1, 2).reshape(-1, w * w, d))
@@ -335,7 +335,7 @@ class Llama(nn.Module):
         v = self.v(y).reshape(n, t, self.kv, self.e).transpose(1, 2)
         repeat = lambda z: z[:, :, None].expand(n, self.kv, self.h // self.kv, t, self.e).reshape(n, self.h, t, self.e)
         a = q @ repeat(k).transpose(-1, -2) / math.sqrt(self.e)
-        a = a + torch.full((t, t), torch.finfo(a.dtype).min).triu(1)
+        a = a + torch.full((t, t), torch.finfo(a.dtype).min, dtype=a.dtype).triu(1)
         x = x + self.o((a.softmax(-1) @ repeat(v)).transpose(1, 2).reshape(n, t, -1))
         y = self.norms[1](x)
         x = x + self.down(F.silu(self.gate(y)) * self.up(y))
@@ -352,6 +352,61 @@ class EncoderDecoder(nn.Module):
     def forward(self, source, target):
         memory, y = self.enc(self.source(source)), self.dec(self.target(target))
         return self.head(self.norm(y + self.cross(y, memory, memory, need_weights=False)[0]))
+
+
+class RelativeAttention(nn.Module):
+    """Unscaled attention with a learned bias per head and bucket of distance: near distances exact, far ones on a logarithmic scale."""
+
+    def __init__(self, d, h, both_ways=None, buckets=8, farthest=16):
+        super().__init__()
+        self.h, self.both_ways, self.buckets, self.farthest = h, both_ways, buckets, farthest
+        self.q, self.k, self.v, self.o = (nn.Linear(d, d, False) for _ in range(4))
+        self.bias = None if both_ways is None else nn.Embedding(buckets, h)
+
+    def bucket(self, distance):
+        n, first = self.buckets, 0
+        if self.both_ways:
+            n //= 2
+            first, distance = (distance > 0).long() * n, distance.abs()
+        else:
+            distance = -torch.min(distance, torch.zeros_like(distance))
+        exact = n // 2
+        far = exact + (torch.log(distance.float() / exact) / math.log(self.farthest / exact) * (n - exact)).long()
+        return first + torch.where(distance < exact, distance, torch.min(far, torch.full_like(far, n - 1)))
+
+    def forward(self, x, memory, mask=None):
+        n, t, d = x.shape
+        heads = lambda y: y.reshape(n, -1, self.h, d // self.h).transpose(1, 2)
+        a = heads(self.q(x)) @ heads(self.k(memory)).transpose(-1, -2)
+        if self.bias is not None:
+            distance = torch.arange(memory.shape[1])[None] - torch.arange(t)[:, None]
+            a = a + self.bias(self.bucket(distance)).permute(2, 0, 1)
+        a = a if mask is None else a + mask
+        return self.o((a.softmax(-1) @ heads(self.v(memory))).transpose(1, 2).reshape(n, t, d))
+
+
+class T5(nn.Module):
+    """Relative positions, RMS norms, gated GELU; one table for both inputs and the head; padded sources are masked."""
+
+    def __init__(self, d=16, h=2, vocabulary=29):
+        super().__init__()
+        self.embed, self.norms = nn.Embedding(vocabulary, d), nn.ModuleList(RmsNorm(d) for _ in range(5))
+        self.enc, self.dec, self.cross = RelativeAttention(d, h, True), RelativeAttention(d, h, False), RelativeAttention(d, h)
+        self.gate, self.up, self.down = nn.Linear(d, 24, False), nn.Linear(d, 24, False), nn.Linear(24, d, False)
+
+    def forward(self, source, target):
+        x, t = self.embed(source), target.shape[1]
+        lowest = torch.finfo(x.dtype).min
+        padding = (1.0 - (source != 0)[:, None, None, :].to(x.dtype)) * lowest
+        y = self.norms[0](x)
+        memory = self.norms[1](x + self.enc(y, y, padding))
+        z = self.embed(target)
+        y = self.norms[2](z)
+        z = z + self.dec(y, y, torch.full((t, t), lowest, dtype=z.dtype).triu(1))
+        z = z + self.cross(self.norms[3](z), memory, padding)
+        y = self.norms[4](z)
+        z = z + self.down(F.gelu(self.gate(y), approximate="tanh") * self.up(y))
+        return F.linear(z * z.shape[-1] ** -0.5, self.embed.weight)
 
 
 class Mixer(nn.Module):
@@ -477,6 +532,7 @@ NETS = {
     "gpt2": lambda: classified(Gpt2(), tokens(2, 10, 29), 2, 10, n=29),
     "llama": lambda: classified(Llama(), tokens(2, 8, 31), 2, 8, n=31),
     "encoder_decoder": lambda: classified(EncoderDecoder(), (ids(2, 7, n=23), ids(2, 6, n=23)), 2, 6, n=23),
+    "t5": lambda: classified(T5(), (ids(2, 9, n=29) * (torch.arange(9) < 6), ids(2, 7, n=29)), 2, 7, n=29),
     "mixer": lambda: classified(Mixer(), image(), 3),
     "einsum": lambda: classified(EinsumAttention(), (torch.randn(2, 5, 12),), 2),
     "moe": lambda: classified(Moe(), (torch.randn(5, 12),), 5),

@@ -99,6 +99,40 @@ TEST(OpConventions, FirstOfEqualMaximaGetsTheGradient) {
               ElementsAre(0, 1, 0, 0));
 }
 
+// Counts beyond 256 would be lost in bf16: the gradient of a lookup is summed in f32.
+TEST(OpConventions, GradientOfManyLookupsLosesNone) {
+  constexpr int64_t kRows = 8, kLookups = 100000;
+  Graph g;
+  Value table = g.state("table", {DType::f32, {kRows, 2}}, StateKind::parameter);
+  Value rows = g.input("rows", {DType::i64, {kLookups}});
+  Value y = apply("Gather", {cast(table, DType::bf16), rows});
+  g.outputs = {{"loss", reduce_sum(cast(y, DType::f32), {}, false)}};
+  passes::autodiff(g, {});
+  Tensor indices({DType::i64, {kLookups}});
+  for (int64_t i = 0; i < kLookups; i++) indices.set_int(i, i % kRows - (i % 2 ? kRows : 0));
+  const auto found = evaluate(g, {{"table", Tensor::filled({DType::f32, {kRows, 2}}, 1)}, {"rows", indices}},
+                              EvalMode::rounded);
+  EXPECT_THAT(numbers(found.outputs.at("grad:table")), Each(kLookups / kRows));
+}
+
+// What is written several times: the last update counts, and only it gets the gradient.
+TEST(OpConventions, LastOfSeveralUpdatesCounts) {
+  const Tensor updates = Tensor::of({4}, {1, 2, 3, 4}), data = Tensor::of({3}, {7, 8, 9});
+  const Tensor at = Tensor::of({4}, {1, -2, 2, 1}, DType::i64);
+  const Ran r =
+      run("ScatterAlongAxis", {updates, at, data}, {{"axis", int64_t{0}}, {"extent", int64_t{3}}}, true);
+  EXPECT_THAT(r.outputs[0], ElementsAre(7, 4, 3));
+  EXPECT_THAT(r.gradient, ElementsAre(0, 0, 1, 1));
+}
+
+TEST(OpConventions, NanIsTheGreatestElement) {
+  const Tensor x = Tensor::of({4}, {2, std::nan(""), 5, 2});
+  EXPECT_THAT(run("TopK", {x}, {{"k", int64_t{3}}}).outputs[1], ElementsAre(1, 2, 0));
+  EXPECT_THAT(run("TopK", {x}, {{"k", int64_t{3}}, {"largest", int64_t{0}}}).outputs[1],
+              ElementsAre(0, 3, 2));
+  EXPECT_THAT(run("ArgMax", {x}, {}).outputs[0], ElementsAre(1));
+}
+
 // One pass over E[x^2] - E[x]^2 would lose this variance altogether in f32.
 TEST(OpConventions, VarianceSurvivesALargeMean) {
   const Tensor x = Tensor::of({4, 1}, {20000, 20001, 20002, 20003});

@@ -86,6 +86,28 @@ TEST(AssignPrecision, PositionsAreNotNarrowed) {
   EXPECT_EQ(plan.at("product"), DType::f32);
 }
 
+// Chosen by index or by condition, a position is still one; what an embedding looks up is not.
+TEST(AssignPrecision, ChosenPositionsAreNotNarrowed) {
+  ir::Graph g;
+  Value ids = g.input("ids", {DType::i64, {4, 8}}), rows = g.input("rows", {DType::i64, {4}});
+  Value mask = g.input("mask", {DType::boolean, {4, 8}});
+  Value w = g.state("w", {DType::f32, {8, 8}}, ir::StateKind::parameter);
+  Value x = g.input("x", {DType::f32, {4, 8}});
+  Value position = ir::apply("Gather", {ir::cast(ids, DType::f32), rows});
+  position = ir::where(mask, position, ir::constant_like(position, 0));
+  Value looked_up = ir::apply("Gather", {ir::apply("MatMul", {x, w}), rows});
+  g.outputs = {{"y", named(g, "positions",
+                           [&] {
+                             return ir::apply("MatMul", {position, w});
+                           })},
+               {"z", named(g, "rows", [&] {
+                  return ir::apply("MatMul", {looked_up, w});
+                })}};
+  auto plan = plan_of(std::move(g), {.low = DType::bf16});
+  EXPECT_EQ(plan.at("positions"), DType::f32);
+  EXPECT_EQ(plan.at("rows"), DType::bf16);
+}
+
 TEST(AssignPrecision, OneCastPerValueIsShared) {
   ir::Graph g;
   Value x = g.input("x", {DType::f32, {4, 4}});

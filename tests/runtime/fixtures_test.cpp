@@ -95,6 +95,17 @@ INSTANTIATE_TEST_SUITE_P(
                     Case{"squeeze", "ts17", Device::cpu}, Case{"squeeze", "dyn", Device::cpu}),
     name_of);
 
+// One batch of an architecture each (models/export_architectures.py).
+INSTANTIATE_TEST_SUITE_P(
+    Architectures, FixtureGradients,
+    testing::Values(Case{"vit", "dynraw", Device::cpu}, Case{"swin", "ts17", Device::cpu},
+                    Case{"convnext", "ts13", Device::cpu}, Case{"gpt2", "ts17", Device::cpu},
+                    Case{"llama", "ts17", Device::cpu}, Case{"llama", "dynraw", Device::cpu},
+                    Case{"t5", "ts17", Device::cpu}, Case{"t5", "ts17", Device::reference},
+                    Case{"moe", "ts17", Device::cpu}, Case{"moe", "dynraw", Device::cpu},
+                    Case{"einsum", "dynraw", Device::cpu}),
+    name_of);
+
 struct Trial {
   const char *net, *run;
 };
