@@ -114,7 +114,7 @@ class Case:
 
     def judge(self, path, got, precision):
         pairs = matched(path, self.net)
-        errors, reasons = {}, []
+        errors, reasons, found = {}, [], {}
         for initializer, (parameter, place) in pairs.items():
             if parameter not in self.live:
                 continue
@@ -122,8 +122,12 @@ class Case:
             if grad is None:
                 reasons.append(f"no gradient of {initializer}")
                 continue
-            want = place(self.want[parameter], grad.shape)
-            errors[initializer] = relative(grad, want) if grad.shape == want.shape else float("inf")
+            want = self.want[parameter]
+            back = place(grad, want.shape)  # place is its own inverse
+            # A tied weight that the exporter wrote twice (the head's transposed): the two gradients add up.
+            found.setdefault(parameter, []).append(back if back.shape == want.shape else np.full(want.shape, np.inf))
+        for parameter, grads in found.items():
+            errors[parameter] = relative(sum(grads), self.want[parameter])
         lost = self.live - {p for p, _ in pairs.values()}
         loss = abs(float(got["loss"]) - self.loss) / abs(self.loss)
         anchor = self.errors.get(precision)
