@@ -4,6 +4,7 @@
 
 #include <filesystem>
 
+#include "codegen/cpu/attention.h"
 #include "codegen/cpu/indexed.h"
 #include "codegen/cpu/products.h"
 #include "codegen/loops.h"
@@ -35,8 +36,10 @@ std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
     std::string op(node.op().name);
     if (auto kind = product_kind(node); kind && !options_.interpret)
       if (auto launch = lower_product(node, *kind, op, threads_)) return launch;
-    if (!options_.interpret)
+    if (!options_.interpret) {
       if (auto launch = lower_indexed(node, op, threads_)) return launch;
+      if (auto launch = lower_attention(node, op, threads_)) return launch;
+    }
     return interpret(node, std::move(op));
   }
   std::string name = concat("k", kernels_++);

@@ -298,6 +298,13 @@ std::unique_ptr<Launch> onednn_product(const ir::Node& node, ProductKind kind, i
   }
 }
 
+bool onednn_multiply_tile(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, bool add, float* c,
+                          int64_t c_stride) {
+  OmpThreads limit(1);
+  return dnnl::sgemm(a.transposed ? 'T' : 'N', b.transposed ? 'T' : 'N', m, n, k, 1, a.data, a.stride, b.data,
+                     b.stride, add ? 1 : 0, c, c_stride) == dnnl::status::success;
+}
+
 }  // namespace mezzo::codegen::cpu
 
 #else
@@ -306,6 +313,7 @@ namespace mezzo::codegen::cpu {
 std::unique_ptr<Launch> onednn_product(const ir::Node&, ProductKind, ir::DType, ir::DType, Threads) {
   return nullptr;
 }
+bool onednn_multiply_tile(int64_t, int64_t, int64_t, Matrix, Matrix, bool, float*, int64_t) { return false; }
 }  // namespace mezzo::codegen::cpu
 
 #endif

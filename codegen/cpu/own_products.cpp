@@ -188,6 +188,22 @@ class Convolution : public Launch {
 
 }  // namespace
 
+void multiply_tile(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, bool add, float* c,
+                   int64_t c_stride) {
+  if (onednn_multiply_tile(m, n, k, a, b, add, c, c_stride)) return;
+  for (int64_t i = 0; i < m; i++) {
+    float* line = c + i * c_stride;
+    if (!add) std::fill_n(line, n, 0.0f);
+    for (int64_t p = 0; p < k; p++) {
+      const float x = a.transposed ? a.data[p * a.stride + i] : a.data[i * a.stride + p];
+      if (b.transposed)
+        for (int64_t j = 0; j < n; j++) line[j] += x * b.data[j * b.stride + p];
+      else
+        for (int64_t j = 0; j < n; j++) line[j] += x * b.data[p * b.stride + j];
+    }
+  }
+}
+
 std::unique_ptr<Launch> own_product(const ir::Node& node, ProductKind kind, ir::DType type, Threads threads) {
   if (kind == ProductKind::dot) {
     if (type == ir::DType::f64) return std::make_unique<Dot<double>>(node, threads);

@@ -11,28 +11,6 @@ namespace {
 
 int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
-// The conversions of bf16 stand here as well as in ir/type.cpp, branch-free, so that the loops become
-// vectors.
-void widen(ir::DType from, const std::byte* in, float* out, int64_t begin, int64_t end) {
-  const auto* bits = reinterpret_cast<const uint16_t*>(in);
-  if (from == ir::DType::bf16)
-    for (int64_t i = begin; i < end; i++) out[i] = std::bit_cast<float>(static_cast<uint32_t>(bits[i]) << 16);
-  else
-    for (int64_t i = begin; i < end; i++) out[i] = ir::f16_to_f32(bits[i]);
-}
-
-void narrow(ir::DType to, const float* in, std::byte* out, int64_t begin, int64_t end) {
-  auto* bits = reinterpret_cast<uint16_t*>(out);
-  if (to == ir::DType::bf16)
-    for (int64_t i = begin; i < end; i++) {
-      auto u = std::bit_cast<uint32_t>(in[i]);
-      uint32_t rounded = u + 0x7fff + ((u >> 16) & 1), quiet = u | 0x400000;
-      bits[i] = static_cast<uint16_t>(((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded) >> 16);
-    }
-  else
-    for (int64_t i = begin; i < end; i++) bits[i] = ir::f32_to_f16(in[i]);
-}
-
 // 16-bit storage around a product in f32: operands are widened, the accumulator is rounded once.
 class Widened : public Launch {
  public:
@@ -90,6 +68,28 @@ class Widened : public Launch {
 };
 
 }  // namespace
+
+// The conversions of bf16 stand here as well as in ir/type.cpp, branch-free, so that the loops become
+// vectors.
+void widen(ir::DType from, const std::byte* in, float* out, int64_t begin, int64_t end) {
+  const auto* bits = reinterpret_cast<const uint16_t*>(in);
+  if (from == ir::DType::bf16)
+    for (int64_t i = begin; i < end; i++) out[i] = std::bit_cast<float>(static_cast<uint32_t>(bits[i]) << 16);
+  else
+    for (int64_t i = begin; i < end; i++) out[i] = ir::f16_to_f32(bits[i]);
+}
+
+void narrow(ir::DType to, const float* in, std::byte* out, int64_t begin, int64_t end) {
+  auto* bits = reinterpret_cast<uint16_t*>(out);
+  if (to == ir::DType::bf16)
+    for (int64_t i = begin; i < end; i++) {
+      auto u = std::bit_cast<uint32_t>(in[i]);
+      uint32_t rounded = u + 0x7fff + ((u >> 16) & 1), quiet = u | 0x400000;
+      bits[i] = static_cast<uint16_t>(((u & 0x7fffffff) > 0x7f800000 ? quiet : rounded) >> 16);
+    }
+  else
+    for (int64_t i = begin; i < end; i++) bits[i] = ir::f32_to_f16(in[i]);
+}
 
 std::optional<ProductKind> product_kind(const ir::Node& n) {
   if (ir::is_dot(n)) return ProductKind::dot;

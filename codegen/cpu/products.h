@@ -24,6 +24,23 @@ std::unique_ptr<Launch> onednn_product(const ir::Node& node, ProductKind kind, i
 // Own loops on f32 or f64.
 std::unique_ptr<Launch> own_product(const ir::Node& node, ProductKind kind, ir::DType type, Threads threads);
 
+// A matrix in memory: `stride` elements from one stored line to the next; `transposed`: lines are its
+// columns.
+struct Matrix {
+  const float* data;
+  int64_t stride;
+  bool transposed = false;
+};
+// c [m, n] = a [m, k] b [k, n] (+ c when `add`), by the calling thread; for tiles of something larger.
+void multiply_tile(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, bool add, float* c, int64_t c_stride);
+// Through oneDNN; false where it is not built in.
+bool onednn_multiply_tile(int64_t m, int64_t n, int64_t k, Matrix a, Matrix b, bool add, float* c,
+                          int64_t c_stride);
+
+// 16-bit floats [begin, end) to f32 and back, rounded to nearest even.
+void widen(ir::DType from, const std::byte* in, float* out, int64_t begin, int64_t end);
+void narrow(ir::DType to, const float* in, std::byte* out, int64_t begin, int64_t end);
+
 // Spatial sizes of a convolution, outermost axis first, padded to three axes.
 struct ConvolutionSizes {
   int64_t batch, channels, filters, groups;
