@@ -57,10 +57,10 @@ Value cross_entropy(ir::Graph& graph, const ir::Output& output, const ObjectiveO
                           ir::to_string(second), second == last ? "" : concat(" or ", ir::to_string(last))));
   }
   Value ids = graph.input(options.labels_key, labels);
-  if (labels.dims != second) {  // only (..., C) fits: the classes move to axis 1
-    ir::Ints perm{0, scores.rank() - 1};
-    for (int64_t a = 1; a + 1 < scores.rank(); a++) perm.push_back(a);
-    scores = ir::transpose(scores, perm);
+  if (labels.dims != second) {  // only (..., C) fits: each label has a row of scores, which stays where it is
+    const int64_t classes = dims.back(), rows = ir::element_count(last);
+    scores = ir::reshape(scores, {rows, classes});
+    ids = ir::reshape(ids, {rows});
   }
   const ir::Values out =
       ir::apply_all("SoftmaxCrossEntropyLoss", {scores, ids}, {{"ignore_index", kIgnoredLabel}});
