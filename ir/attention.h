@@ -7,6 +7,8 @@
 
 namespace mezzo::ir {
 
+struct Decomposition;
+
 // Steps in elements from one batch, head and row to the next; the elements of a row are neighbours.
 struct AttentionStrides {
   int64_t batch = 0, head = 0, row = 0;
@@ -37,5 +39,8 @@ size_t attention_mask_input(const Node&);
 bool is_attention(const Node&);
 bool is_attention_gradient(const Node&);
 AttentionSizes attention_sizes(const Node&);  // of either
+
+// How exporters write it (ir/ops/attention_pattern.cpp).
+const std::vector<Decomposition>& attention_decompositions();
 
 }  // namespace mezzo::ir

@@ -47,6 +47,8 @@ struct AttrSpec {
   Presence presence = defaulted;
 };
 
+struct Decomposition;
+
 struct ConstantInput {
   int position;
   std::string_view attr;
@@ -94,6 +96,9 @@ struct OpDef {
   // Output (an i64 scalar) that counts elements which name nothing, such as labels beyond the classes; -1: none. A step in
   // which it is not 0 is an error and changes no state (passes/catch_faults.cpp).
   int fault_output = -1;
+
+  // How exporters write the op where their opset lacks it (ir/pattern.h); the pass recognize puts the op there instead.
+  const std::vector<Decomposition>& (*decompositions)() = nullptr;
 
   // ONNX inputs which the IR holds as attributes, because they must be known when the graph is built (axes, shapes, pads,
   // ratios): the importer evaluates ONNX input `position` and sets attribute `attr`. The op's inputs are the others.

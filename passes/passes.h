@@ -59,6 +59,8 @@ struct Options {
 
 using ir::Graph;
 
+// What exporters write for ops that their opset lacks -> these ops. Never needed for correctness.
+void recognize(Graph&, const Options&);
 // Inserts Casts so that matrix products and convolutions run in `low`; fills the plan with the reason for every value.
 void assign_precision(Graph&, const Options&);
 // Appends the backward graph of output "loss" (seed: LossSeed) and outputs `grad:<name>` for every parameter state.

@@ -19,6 +19,7 @@ constexpr bool kTraining = true, kInSteps = true;
 // The order. Precision is decided while ops still have their classes, gradients while they still have their
 // rules.
 const PassRow kPipeline[] = {
+    {"recognize", recognize},
     {"assign_precision", assign_precision},
     {"autodiff", autodiff, kTraining},
     {"accumulate", nullptr, kTraining},

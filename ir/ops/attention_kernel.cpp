@@ -226,6 +226,7 @@ const OpDef attention = {
       return out;
     },
     .f32_inputs = {In::forward_mask},
+    .decompositions = attention_decompositions,
 };
 MEZZO_REGISTER_OP(attention);
 

@@ -4,6 +4,7 @@
 //   and all spatial axes; InstanceNormalization has one channel per group. Scale and bias are per channel.
 // Behind Y stand the statistics [N, G, 1...], which the gradient needs again.
 #include "ir/ops/standardize.h"
+#include "ir/pattern.h"
 
 namespace mezzo::ir {
 namespace {
@@ -74,6 +75,43 @@ Values gradient(Grad& g) {
   return d;
 }
 
+// Exporters before GroupNormalization: one instance per group, without affine part.
+const std::vector<Decomposition>& group_norm_decompositions() {
+  static const std::vector<Decomposition> list = {
+      {.pattern = R"(
+          norm     = Add(Mul(hat, scale), bias);
+          hat      = Reshape(instance);
+          instance = InstanceNormalization(grouped, 1, 0);
+          grouped  = Reshape(x);
+       )",
+       .fits =
+           [](const Match& m) {
+             const Dims &x = m.value("x").dims(), &grouped = m.value("grouped").dims();
+             if (x.size() < 2 || m.value("hat").dims() != x || grouped.size() < 2 || grouped[0] != x[0] ||
+                 grouped[1] == 0 || x[1] % grouped[1] != 0)
+               return false;
+             Dims channel(x.size() - 1, 1);
+             channel[0] = x[1];
+             auto per_channel = [&](std::string_view part) {
+               Dims dims = m.value(part).dims();
+               if (dims.size() == x.size() && dims[0] == 1) dims.erase(dims.begin());
+               return dims == channel && m.value(part).dtype() == m.value("x").dtype();
+             };
+             return per_channel("scale") && per_channel("bias");
+           },
+       .build = [](Graph&, const Match& m, const NewValue& now) -> Values {
+         Value x = now(m.value("x"));
+         const Dims channels{x.dims()[1]};
+         Value scale = reshape(now(m.value("scale")), channels),
+               bias = reshape(now(m.value("bias")), channels);
+         return {apply(
+             "GroupNormalization", {x, scale, bias},
+             {{"epsilon", m.node("instance").f("epsilon")}, {"num_groups", m.value("grouped").dims()[1]}})};
+       }},
+  };
+  return list;
+}
+
 OpDef group_op(std::string_view name, std::vector<AttrSpec> attrs,
                std::vector<Type> (*infer_op)(const Node&)) {
   return {.name = name,
@@ -88,12 +126,16 @@ OpDef group_op(std::string_view name, std::vector<AttrSpec> attrs,
           .f32_inputs = {kScale, kBias}};
 }
 
-const OpDef group_normalization = group_op(
-    "GroupNormalization", {{"epsilon", 1e-5}, {"num_groups", 0, AttrSpec::required}, {"stash_type", 1}},
-    [](const Node& n) {
-      require_stash_type(n);
-      return infer(n);
-    });
+const OpDef group_normalization = [] {
+  OpDef op = group_op("GroupNormalization",
+                      {{"epsilon", 1e-5}, {"num_groups", 0, AttrSpec::required}, {"stash_type", 1}},
+                      [](const Node& n) {
+                        require_stash_type(n);
+                        return infer(n);
+                      });
+  op.decompositions = group_norm_decompositions;
+  return op;
+}();
 MEZZO_REGISTER_OP(group_normalization);
 
 const OpDef instance_normalization = group_op("InstanceNormalization", {{"epsilon", 1e-5}}, infer);

@@ -4,6 +4,7 @@
 // Scale and bias are applied before the one rounding of Y. Statistics are f32 (f64 for f64), axes kept;
 // InvRms is an output of the IR's own, behind ONNX's, for the gradient.
 #include "ir/ops/standardize.h"
+#include "ir/pattern.h"
 
 namespace mezzo::ir {
 namespace {
@@ -38,6 +39,69 @@ Values gradient(Grad& g, const Standardized& s, Value dmean, Value dinverse) {
   return d;
 }
 
+// The axes that a reduction of a match folds are the last ones of x.
+bool folds_last_axes(const Match& m, std::string_view reduction) {
+  const Node& n = m.node(reduction);
+  return n.i("keepdims") != 0 &&
+         folded_axes(n) == axes_from(-static_cast<int64_t>(folded_axes(n).size()), n.in(0).rank());
+}
+
+// A scale or bias has the normalized axes only: what else is added or multiplied is no part of the norm.
+bool is_affine(const Match& m, std::string_view part, std::string_view reduction) {
+  if (!m.has(part)) return true;
+  const Dims& dims = m.value(part).dims();
+  const Dims& x = m.value("x").dims();
+  const size_t rank = folded_axes(m.node(reduction)).size();
+  return m.value(part).dtype() == m.value("x").dtype() && dims.size() <= rank && broadcast(dims, x) == x;
+}
+
+// An absent scale is 1.
+Values build_norm(std::string_view op, const Match& m, const NewValue& now, std::string_view reduction) {
+  Value x = now(m.value("x"));
+  Values inputs{x, m.has("scale") ? now(m.value("scale")) : constant_like(x, 1)};
+  if (m.has("bias")) inputs.push_back(now(m.value("bias")));
+  const auto axes = static_cast<int64_t>(folded_axes(m.node(reduction)).size());
+  return {apply(op, inputs, {{"axis", -axes}, {"epsilon", m.number("epsilon")}})};
+}
+
+const std::vector<Decomposition>& layer_norm_decompositions() {
+  static const std::vector<Decomposition> list = {
+      {.pattern = R"(
+          norm     = Add(Mul(hat, scale), bias) | Mul(hat, scale) | hat;
+          hat      = Div(rest, Sqrt(variance)) | Mul(rest, Reciprocal(Sqrt(variance))) |
+                     Mul(rest, Div(1, Sqrt(variance)));
+          rest     = Sub(x, mean);
+          mean     = ReduceMean(x);
+          variance = Add(square, #epsilon);
+          square   = ReduceMean(Pow(rest, 2)) | ReduceMean(Mul(rest, rest));
+       )",
+       .fits =
+           [](const Match& m) {
+             return folds_last_axes(m, "mean") && folds_last_axes(m, "square") &&
+                    folded_axes(m.node("mean")) == folded_axes(m.node("square")) &&
+                    is_affine(m, "scale", "mean") && is_affine(m, "bias", "mean");
+           },
+       .build = [](Graph&, const Match& m,
+                   const NewValue& now) { return build_norm("LayerNormalization", m, now, "mean"); }},
+  };
+  return list;
+}
+
+const std::vector<Decomposition>& rms_norm_decompositions() {
+  static const std::vector<Decomposition> list = {
+      {.pattern = R"(
+          norm   = Mul(hat, scale) | hat;
+          hat    = Div(x, root) | Mul(x, Reciprocal(root)) | Mul(x, Div(1, root));
+          root   = Sqrt(Add(square, #epsilon));
+          square = ReduceMean(Pow(x, 2)) | ReduceMean(Mul(x, x));
+       )",
+       .fits = [](const Match& m) { return folds_last_axes(m, "square") && is_affine(m, "scale", "square"); },
+       .build = [](Graph&, const Match& m,
+                   const NewValue& now) { return build_norm("RMSNormalization", m, now, "square"); }},
+  };
+  return list;
+}
+
 const OpDef layer_normalization = {
     .name = "LayerNormalization",
     .min_inputs = 2,
@@ -55,6 +119,7 @@ const OpDef layer_normalization = {
       return gradient(g, standardize_again(g.in[kX], g.out[1], g.out[2]), g.dy[1], g.dy[2]);
     },
     .f32_inputs = {kScale, kBias},
+    .decompositions = layer_norm_decompositions,
 };
 MEZZO_REGISTER_OP(layer_normalization);
 
@@ -74,6 +139,7 @@ const OpDef rms_normalization = {
       return gradient(g, standardize_again(g.in[kX], {}, g.out[1]), {}, g.dy[1]);
     },
     .f32_inputs = {kScale},
+    .decompositions = rms_norm_decompositions,
 };
 MEZZO_REGISTER_OP(rms_normalization);
 

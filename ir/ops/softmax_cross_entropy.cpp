@@ -6,6 +6,7 @@
 // turns a count above 0 into an error; such labels weigh nothing), and what the gradient needs again.
 #include "ir/ops/class_labels.h"
 #include "ir/ops/softmax.h"
+#include "ir/pattern.h"
 
 namespace mezzo::ir {
 namespace {
@@ -54,6 +55,27 @@ Values grad(Grad& g) {
   return d;
 }
 
+const std::vector<Decomposition>& decompositions() {
+  static const std::vector<Decomposition> list = {
+      {.pattern = R"(
+          loss     = NegativeLogLikelihoodLoss(log_prob, labels) | NegativeLogLikelihoodLoss(log_prob, labels, weights);
+          log_prob = LogSoftmax(scores);
+       )",
+       .fits =
+           [](const Match& m) {
+             const Node& n = m.node("log_prob");
+             return normalize_axis(n.i("axis"), n.type().rank()) == 1;
+           },
+       .build = [](Graph& to, const Match& m, const NewValue& now) -> Values {
+         Values inputs{now(m.value("scores")), now(m.value("labels"))};
+         if (m.has("weights")) inputs.push_back(now(m.value("weights")));
+         Node* n = to.add(get_op("SoftmaxCrossEntropyLoss"), inputs, m.node("loss").attrs());
+         return {n->out(kLoss), n->out(kInvalidLabels), n->out(kWeightSum)};
+       }},
+  };
+  return list;
+}
+
 const OpDef op = {
     .name = "SoftmaxCrossEntropyLoss",
     .min_inputs = 2,
@@ -66,6 +88,7 @@ const OpDef op = {
     .grad = grad,
     .no_grad_inputs = {1, 2},
     .fault_output = kInvalidLabels,
+    .decompositions = decompositions,
 };
 MEZZO_REGISTER_OP(op);
 
