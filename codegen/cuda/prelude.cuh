@@ -103,6 +103,20 @@ DEVICE Bytes8 fetch8(const void* p) {
 }
 DEVICE void store16(void* p, Bytes16 v) { *(Bytes16*)p = v; }
 DEVICE void store8(void* p, Bytes8 v) { *(Bytes8*)p = v; }
+
+// sums += a * b on the tensor cores of a warp: 16 by 16 times 16 by 8, with the fragments of mma.m16n8k16.
+DEVICE void multiply_add_16(bf16, f32* sums, const u32* a, const u32* b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
+DEVICE void multiply_add_16(f16, f32* sums, const u32* a, const u32* b) {
+  asm("mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, "
+      "{%0, %1, %2, %3};"
+      : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
+      : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
+}
 #endif
 
 // ---- neighbours in memory
@@ -170,6 +184,23 @@ template <>
 struct Storage<f16> {
   static DEVICE f16 of(f32 x) { return round_f16(x); }
 };
+
+template <class T>
+struct Narrowed {  // a result of the type that computes, rounded
+  static DEVICE T of(T x) { return x; }
+};
+template <>
+struct Narrowed<bf16> {
+  static DEVICE bf16 of(f32 x) { return round_bf16(x); }
+};
+template <>
+struct Narrowed<f16> {
+  static DEVICE f16 of(f32 x) { return round_f16(x); }
+};
+template <class T, class ACC>
+DEVICE T narrow(ACC x) {
+  return Narrowed<T>::of(x);
+}
 
 // The f32 nearest to x whose last bit tells whether anything was cut off: rounding it again to 16 bits rounds once.
 DEVICE f32 round_to_odd(f64 x) {

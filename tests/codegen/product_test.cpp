@@ -27,7 +27,7 @@ void check_products(const Graph& g, double bound) {
   }
   for (const ir::Output& o : g.outputs) {
     const ir::Node& n = *o.value.node;
-    auto kind = cpu::product_kind(n);
+    auto kind = product_kind(n);
     ASSERT_TRUE(kind.has_value());
     DType t = n.in_type(0).dtype;
     if (t != n.type().dtype || (t != DType::f32 && t != DType::f64)) continue;

@@ -150,4 +150,35 @@ inline float widen(f16 x) {
   float y = (float)significand * 0x1p-24f;
   return sign ? -y : y;
 }
+// What mma.m16n8k16 computes, when all lanes of the warp have brought their fragments. Products and sums in f64, rounded
+// once per call: real ones differ in the order and the rounding of the 16 terms.
+template <class T>
+struct Fragments {
+  float* sums;
+  const u32 *a, *b;
+  // Element `half` of a register, as the lanes hold it.
+  static double value(u32 word, u32 half) { return widen(T{(u16)(word >> 16 * half)}); }
+  static void multiply(const mezzo::cuda_sim::Word* lanes) {
+    auto of = [&](u32 lane) { return (const Fragments*)lanes[lane]; };
+    double result[16][8];
+    for (u32 row = 0; row < 16; row++)
+      for (u32 column = 0; column < 8; column++) {
+        double sum = of(row % 8 * 4 + column / 2)->sums[row / 8 * 2 + column % 2];
+        for (u32 k = 0; k < 16; k++) {
+          const Fragments *left = of(row % 8 * 4 + k % 8 / 2), *right = of(column * 4 + k % 8 / 2);
+          sum += value(left->a[k / 8 * 2 + row / 8], k % 2) * value(right->b[k / 8], k % 2);
+        }
+        result[row][column] = sum;
+      }
+    for (u32 row = 0; row < 16; row++)
+      for (u32 column = 0; column < 8; column++)
+        of(row % 8 * 4 + column / 2)->sums[row / 8 * 2 + column % 2] = (float)result[row][column];
+  }
+};
+template <class T>
+void multiply_add_16(T, float* sums, const u32* a, const u32* b) {
+  Fragments<T> mine{sums, a, b};
+  mezzo_machine->meet(mezzo_machine, 0xffffffffu, (u64)&mine, Fragments<T>::multiply, 1);
+}
+
 #define MEZZO_SIMULATED
