@@ -1,5 +1,6 @@
 #include "node_run.h"
 
+#include <cmath>
 #include <cstring>
 
 #include "codegen/emit.h"
@@ -118,6 +119,13 @@ void NodeRuns::add(std::string what, const ir::Graph& graph, std::map<std::strin
   items_.push_back(std::move(item));
 }
 
+int NodeRuns::launches() const {
+  size_t count = 0;
+  for (const Item& item : items_)
+    for (const auto& [node, source] : item.sources) count += source.launches.size();
+  return static_cast<int>(count);
+}
+
 std::vector<std::string> NodeRuns::texts() const {
   std::vector<std::string> out;
   for (const Item& item : items_)
@@ -141,9 +149,14 @@ void NodeRuns::run(const std::function<void(const std::string& what, const Outco
       }
       std::vector<const Tensor*> inputs;
       for (const ir::Value& v : n->inputs()) inputs.push_back(v ? &values.at(v) : nullptr);
-      Outcome o{n.get(), nullptr, {}, ir::evaluate_node(*n, inputs, ir::EvalMode::rounded), {}, {}};
+      Outcome o{n.get(), nullptr, {}, ir::evaluate_node(*n, inputs, ir::EvalMode::rounded), {}, 0, {}};
       if (auto it = item.sources.find(n.get()); it != item.sources.end()) {
         o.source = &it->second;
+        for (const Tensor* t : inputs)
+          if (t && ir::is_float(t->dtype()))
+            for (int64_t i = 0; i < t->count(); i++)
+              if (double v = std::fabs(t->get(i)); std::isfinite(v))
+                o.greatest_input = std::max(o.greatest_input, v);
         try {
           o.got = run_node(*module, it->second, *n, inputs, &o.traffic);
         } catch (const Fault& e) {

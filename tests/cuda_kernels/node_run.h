@@ -31,7 +31,8 @@ class NodeRuns {
     const codegen::cuda::KernelSource* source;
     std::vector<ir::Tensor> got, want;
     NodeTraffic traffic;
-    std::string fault;  // not empty: the kernel failed
+    double greatest_input = 0;  // of the float ones, by size
+    std::string fault;          // not empty: the kernel failed
   };
 
   // The graph must outlive this. Feeds by name of input or state.
@@ -40,6 +41,7 @@ class NodeRuns {
   void run(const std::function<void(const std::string& what, const Outcome&)>& tell);
 
   int nodes() const { return nodes_; }
+  int launches() const;
   // Nodes without CUDA kernels, by reason.
   const std::map<std::string, int>& unsupported() const { return unsupported_; }
   std::vector<std::string> texts() const;

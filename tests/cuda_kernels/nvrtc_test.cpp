@@ -1,0 +1,123 @@
+// The kernels of training steps through the real NVRTC, where it is installed: they compile for every
+// architecture, without register spills, and what lies side by side in memory is loaded 16 bytes at a time.
+#include <atomic>
+#include <regex>
+#include <set>
+#include <sstream>
+#include <thread>
+
+#include "codegen/cuda/libraries.h"
+#include "comparison.h"
+#include "nets.h"
+#include "passes/option_text.h"
+#include "passes/pipeline.h"
+
+namespace mezzo::cuda_sim {
+namespace {
+
+namespace cuda = codegen::cuda;
+
+struct Compiled {
+  std::string log, ptx;
+  int error = 0;
+};
+
+Compiled compile(const cuda::NvrtcApi& api, const std::string& text, int arch) {
+  std::string source = std::string(cuda::prelude()) + text, target = concat("--gpu-architecture=sm_", arch);
+  std::vector<const char*> options(cuda::compile_options().begin(), cuda::compile_options().end());
+  options.insert(options.end(), {target.c_str(), "--ptxas-options=-v"});
+  cuda::NvrtcProgram program = nullptr;
+  Compiled out;
+  out.error = api.nvrtcCreateProgram(&program, source.c_str(), "kernels.cu", 0, nullptr, nullptr);
+  if (out.error == 0)
+    out.error = api.nvrtcCompileProgram(program, static_cast<int>(options.size()), options.data());
+  auto fetch = [&](auto size, auto get, std::string& to) {
+    size_t n = 0;
+    if (size(program, &n) == 0 && n > 0) to.resize(n), get(program, to.data());
+  };
+  fetch(api.nvrtcGetProgramLogSize, api.nvrtcGetProgramLog, out.log);
+  fetch(api.nvrtcGetPTXSize, api.nvrtcGetPTX, out.ptx);
+  api.nvrtcDestroyProgram(&program);
+  return out;
+}
+
+struct Kernel {
+  std::string what, text;
+  bool wide = false;  // reads packs of 16 bytes
+};
+
+// The kernels of nets with the sizes of real ones. Equal ones once.
+std::vector<Kernel> kernels_of_nets() {
+  std::vector<Kernel> out;
+  std::set<std::string> seen;
+  int number = 0;
+  auto add = [&](const char* what, Net net, const char* options) {
+    auto planned = passes::run_pipeline(std::move(net.graph), passes::read_options(options));
+    for (const auto& n : planned.step.nodes()) {
+      if (ir::is_input(*n) || ir::is_state(*n) || ir::is_constant(*n) || ir::is_reshape(*n)) continue;
+      auto emit = [&](int k) {
+        return ir::is_kernel(*n) ? cuda::emit_kernel(*n, k) : cuda::emit_product(*n, k);
+      };
+      if (!seen.insert(emit(0).text).second) continue;
+      cuda::KernelSource s = emit(number++);
+      out.push_back({concat(what, " ", s.detail), s.text, s.text.find(", 16>(") != std::string::npos});
+    }
+  };
+  add("dense", dense_net(256, 1024, 10), "optimizer=sgd lr=0.1 momentum=0.9");
+  add("convolution", convolution_net(64, 64, 56), "low=f16 loss_scale=dynamic optimizer=sgd lr=0.1");
+  add("transformer", transformer_block(8, 512, 768, 12), "low=bf16 optimizer=adamw lr=0.01 clip_norm=1");
+  return out;
+}
+
+TEST(CudaKernels, CompileWithoutSpills) {
+  const auto& nvrtc = cuda::nvrtc_library();
+  if (!nvrtc || nvrtc.library.path.find("fake_cuda") != std::string::npos) GTEST_SKIP() << "no NVRTC here";
+  std::vector<Kernel> kernels = kernels_of_nets();
+  constexpr size_t kPerProgram = 8;
+  const int archs[] = {80, 90, 100, 120};
+  size_t programs = (kernels.size() + kPerProgram - 1) / kPerProgram;
+  std::vector<Compiled> compiled(programs * std::size(archs));
+  std::atomic<size_t> next{0};
+  auto work = [&] {
+    for (size_t i = next++; i < compiled.size(); i = next++) {
+      std::string text;
+      for (size_t k = i / std::size(archs) * kPerProgram;
+           k < std::min((i / std::size(archs) + 1) * kPerProgram, kernels.size()); k++)
+        text += kernels[k].text;
+      compiled[i] = compile(nvrtc.api, text, archs[i % std::size(archs)]);
+    }
+  };
+  std::thread other(work);
+  work();
+  other.join();
+
+  static const std::regex entry("Compiling entry function '([^']+)'"), spill("(\\d+) bytes spill stores"),
+      used("Used (\\d+) registers");
+  int functions = 0, most = 0;
+  for (size_t i = 0; i < compiled.size(); i++) {
+    ASSERT_EQ(compiled[i].error, 0) << compiled[i].log;
+    std::istringstream lines(compiled[i].log);
+    std::smatch m;
+    for (std::string line, name; std::getline(lines, line);) {
+      if (std::regex_search(line, m, entry)) name = m[1], functions++;
+      if (std::regex_search(line, m, spill)) {
+        EXPECT_EQ(m[1], "0") << name << " for sm_" << archs[i % std::size(archs)] << " spills registers";
+      }
+      if (std::regex_search(line, m, used)) most = std::max(most, std::stoi(m[1]));
+    }
+  }
+  int wide = 0;
+  for (size_t k = 0; k < kernels.size(); k++) {
+    if (!kernels[k].wide) continue;
+    wide++;
+    const std::string& ptx = compiled[k / kPerProgram * std::size(archs) + 1].ptx;
+    EXPECT_NE(ptx.find(".v4."), std::string::npos) << kernels[k].what;
+  }
+  std::cout << "NVRTC " << nvrtc.library.version << ": " << kernels.size() << " kernels, " << functions
+            << " functions for 4 architectures, none spills, at most " << most << " registers; " << wide
+            << " kernels read 16 bytes at a time\n";
+  EXPECT_GT(functions, 200);
+}
+
+}  // namespace
+}  // namespace mezzo::cuda_sim
