@@ -1,0 +1,208 @@
+#include "codegen/cuda/matmul.h"
+
+#include <cstring>
+
+#include "codegen/product_sizes.h"
+#include "ir/op.h"
+#include "mezzo/error.h"
+
+namespace mezzo::codegen::cuda {
+namespace {
+
+constexpr uint64_t kWorkspace = 32 << 20;  // bytes; without it most splits of the inner extent are excluded
+constexpr uint32_t kAlignment =
+    16;  // of operands in bytes: the arena promises more, views into states may not
+
+std::optional<int> lt_type(ir::DType t) {
+  switch (t) {
+    case ir::DType::f32: return kLtFloat32;
+    case ir::DType::f64: return kLtFloat64;
+    case ir::DType::f16: return kLtFloat16;
+    case ir::DType::bf16: return kLtBfloat16;
+    default: return std::nullopt;
+  }
+}
+
+// d such that offsets[q] = q * d, in whole matrices.
+std::optional<int64_t> even_stride(const std::vector<int64_t>& offsets) {
+  int64_t d = offsets.size() > 1 ? offsets[1] - offsets[0] : 0;
+  for (size_t q = 0; q < offsets.size(); q++)
+    if (offsets[q] != static_cast<int64_t>(q) * d) return std::nullopt;
+  return d;
+}
+
+// Owns a descriptor of the library.
+template <class T>
+class Owned {
+ public:
+  Owned() = default;
+  ~Owned() {
+    if (handle_) destroy_(handle_);
+  }
+  Owned(const Owned&) = delete;
+  Owned& operator=(const Owned&) = delete;
+  T* receive(int (*destroy)(T)) {
+    destroy_ = destroy;
+    return &handle_;
+  }
+  operator T() const { return handle_; }
+
+ private:
+  T handle_ = nullptr;
+  int (*destroy_)(T) = nullptr;
+};
+
+}  // namespace
+
+std::string MatmulPlan::text() const {
+  std::string out =
+      concat("matmul ", type, " ", out_type, " ", compute, " batch ", batch, bias ? " bias" : "");
+  for (const Matrix* m : {&a, &b, &d})
+    out +=
+        concat(" | ", m->rows, " ", m->columns, " ", m->ld, " ", m->batch_stride, m->transposed ? " T" : "");
+  return out;
+}
+
+std::optional<MatmulPlan> plan_matmul(const ir::Node& dot, ir::DType out, bool bias) {
+  MatmulPlan p;
+  auto type = lt_type(dot.in_type(0).dtype), out_type = lt_type(out);
+  if (!type || !out_type || (bias && ir::is_low(out))) return std::nullopt;
+  p.type = *type;
+  p.out_type = *out_type;
+  p.compute = p.type == kLtFloat64 ? kLtCompute64F : kLtCompute32F;
+  p.bias = bias;
+  DotSizes s = dot_sizes(dot);
+  auto stride_a = even_stride(s.a), stride_b = even_stride(s.b);
+  if (!stride_a || !stride_b || s.m == 0 || s.n == 0 || s.k == 0) return std::nullopt;
+  p.batch = static_cast<int64_t>(s.a.size());
+  if (p.batch == 0) return std::nullopt;
+  int64_t m = s.m;
+  if (*stride_b == 0 && *stride_a == 1 && !s.trans_a) {  // one matrix for all batches: they are more rows
+    m *= p.batch;
+    p.batch = 1;
+  }
+  p.a = s.trans_b ? MatmulPlan::Matrix{s.k, s.n, s.k} : MatmulPlan::Matrix{s.n, s.k, s.n};
+  p.a.transposed = s.trans_b;
+  p.b = s.trans_a ? MatmulPlan::Matrix{m, s.k, m} : MatmulPlan::Matrix{s.k, m, s.k};
+  p.b.transposed = s.trans_a;
+  p.d = {s.n, m, s.n};
+  if (p.batch > 1) {
+    p.a.batch_stride = *stride_b * s.k * s.n;
+    p.b.batch_stride = *stride_a * m * s.k;
+    p.d.batch_stride = m * s.n;
+  }
+  return p;
+}
+
+// Descriptors and algorithm of one plan. Descriptors are plain data of the library: one launch at a time uses
+// them.
+class MatmulLaunch : public Launch {
+ public:
+  MatmulLaunch(const MatmulPlan& plan, const Matmuls& owner)
+      : plan_(plan), api_(owner.api_), device_(*owner.device_), handle_(owner.handle_) {
+    const bool wide = plan.compute == kLtCompute64F;
+    done(api_.cublasLtMatmulDescCreate(matmul_.receive(api_.cublasLtMatmulDescDestroy), plan.compute,
+                                       wide ? kLtFloat64 : kLtFloat32));
+    set(kLtTransA, int32_t{plan.a.transposed ? kLtTransposed : kLtPlain});
+    set(kLtTransB, int32_t{plan.b.transposed ? kLtTransposed : kLtPlain});
+    set(kLtEpilogue, static_cast<uint32_t>(plan.bias ? kLtEpilogueBias : kLtEpilogueDefault));
+    layout(a_, plan.a, plan.type);
+    layout(b_, plan.b, plan.type);
+    layout(d_, plan.d, plan.out_type);
+  }
+
+  // The library's first choice. False where it has none.
+  bool choose(const ObjectCache& cache, const std::string& key) {
+    if (auto known = cache.load(key); known && known->size() == sizeof heuristic_) {
+      std::memcpy(&heuristic_, known->data(), sizeof heuristic_);
+      return finish_choice();
+    }
+    Owned<LtPreference> preference;
+    done(api_.cublasLtMatmulPreferenceCreate(preference.receive(api_.cublasLtMatmulPreferenceDestroy)));
+    auto prefer = [&](int attribute, auto value) {
+      done(api_.cublasLtMatmulPreferenceSetAttribute(preference, attribute, &value, sizeof value));
+    };
+    prefer(kLtWorkspaceBytes, kWorkspace);
+    for (int alignment : {kLtAlignmentA, kLtAlignmentB, kLtAlignmentC, kLtAlignmentD})
+      prefer(alignment, kAlignment);
+    // Partial sums of a split inner extent stay in the type of the accumulator.
+    prefer(kLtReductionSchemes, uint32_t{kLtReductionInPlace | kLtReductionInComputeType});
+    if (plan_.bias)
+      set(kLtBiasPointer, reinterpret_cast<const void*>(uintptr_t{kAlignment}));  // says its alignment
+    int got = 0;
+    int status = api_.cublasLtMatmulAlgoGetHeuristic(handle_, matmul_, a_, b_, d_, d_, preference, 1,
+                                                     &heuristic_, &got);
+    if (status != 0 || got == 0 || heuristic_.status != 0) return false;
+    cache.store(key, {reinterpret_cast<const char*>(&heuristic_), sizeof heuristic_});
+    return finish_choice();
+  }
+
+  void run(std::byte* const* arguments, std::byte* scratch) override {
+    if (plan_.bias) set(kLtBiasPointer, static_cast<const void*>(arguments[2]));
+    const float one = 1, zero = 0;
+    const double wide_one = 1, wide_zero = 0;
+    const bool wide = plan_.compute == kLtCompute64F;
+    done(api_.cublasLtMatmul(
+        handle_, matmul_, wide ? static_cast<const void*>(&wide_one) : &one, arguments[1], a_, arguments[0],
+        b_, wide ? static_cast<const void*>(&wide_zero) : &zero, arguments[3], d_, arguments[3], d_,
+        &heuristic_.algo, scratch, heuristic_.workspace_bytes, device_.stream()));
+  }
+
+ private:
+  bool finish_choice() {
+    scratch_bytes = static_cast<int64_t>(heuristic_.workspace_bytes);
+    info.detail =
+        concat("cuBLASLt", plan_.bias ? " +bias" : "", plan_.batch > 1 ? concat(" x", plan_.batch) : "");
+    return true;
+  }
+  void done(int status) const {
+    if (status == 0) return;
+    const char* text = api_.cublasLtGetStatusString ? api_.cublasLtGetStatusString(status) : nullptr;
+    throw InternalError(
+        concat("cuBLASLt: status ", status, text ? concat(" (", text, ")") : "", " in ", plan_.text()));
+  }
+  template <class T>
+  void set(int attribute, T value) {
+    done(api_.cublasLtMatmulDescSetAttribute(matmul_, attribute, &value, sizeof value));
+  }
+  void layout(Owned<LtLayout>& to, const MatmulPlan::Matrix& m, int type) {
+    done(api_.cublasLtMatrixLayoutCreate(to.receive(api_.cublasLtMatrixLayoutDestroy), type,
+                                         static_cast<uint64_t>(m.rows), static_cast<uint64_t>(m.columns),
+                                         m.ld));
+    if (plan_.batch == 1) return;
+    auto count = static_cast<int32_t>(plan_.batch);
+    done(api_.cublasLtMatrixLayoutSetAttribute(to, kLtBatchCount, &count, sizeof count));
+    done(api_.cublasLtMatrixLayoutSetAttribute(to, kLtBatchStride, &m.batch_stride, sizeof m.batch_stride));
+  }
+
+  MatmulPlan plan_;
+  const CublasLtApi& api_;
+  const CudaDevice& device_;
+  LtHandle handle_;
+  Owned<LtMatmul> matmul_;
+  Owned<LtLayout> a_, b_, d_;
+  LtHeuristic heuristic_{};
+};
+
+Matmuls::Matmuls(const CublasLtApi& api, std::shared_ptr<CudaDevice> device, const std::string& cache_dir)
+    : api_(api), device_(std::move(device)), cache_(cache_dir) {
+  device_->make_current();
+  if (int status = api_.cublasLtCreate(&handle_); status != 0)
+    throw Error(ErrorCode::unsupported, concat("cuBLASLt does not start on the device: status ", status),
+                "cuda",
+                "it may be of another CUDA version than the driver (`mezzo doctor`); MEZZO_DEBUG=no_cublaslt "
+                "uses own "
+                "kernels instead");
+}
+
+Matmuls::~Matmuls() { api_.cublasLtDestroy(handle_); }
+
+std::unique_ptr<Launch> Matmuls::add(const MatmulPlan& plan) {
+  auto launch = std::make_unique<MatmulLaunch>(plan, *this);
+  std::string key = ObjectCache::key(concat("mezzo cublaslt 1\n", api_.cublasLtGetVersion(), "\n",
+                                            device_->name(), " ", device_->arch(), "\n", plan.text()));
+  if (!launch->choose(cache_, key)) return nullptr;
+  return launch;
+}
+
+}  // namespace mezzo::codegen::cuda
