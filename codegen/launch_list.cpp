@@ -67,9 +67,13 @@ void LaunchList::add_copies(const ir::Graph& g) {
     outputs_.push_back({o.value.type(), from_state(o.value, storage_.slot(o.value))});
 }
 
-void LaunchList::bind(const Bindings& bindings, std::span<const std::byte* const> constants) {
+bool LaunchList::bind(const Bindings& bindings, std::span<const std::byte* const> constants) {
+  before_.swap(addresses_);
   storage_.resolve(bindings, constants.empty() ? host_constants_ : constants, addresses_);
-  scratch_address_ = bindings.arena + scratch_;
+  std::byte* scratch = bindings.arena + scratch_;
+  bool changed = before_ != addresses_ || scratch != scratch_address_;
+  scratch_address_ = scratch;
+  return changed;
 }
 
 void LaunchList::start() {

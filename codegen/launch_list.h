@@ -12,7 +12,8 @@ class LaunchList {
   LaunchList(const ir::Graph& planned, Lowering& lowering);
 
   // The addresses of the next step. `constants`: where constants() are; empty: where they are on the host.
-  void bind(const Bindings& bindings, std::span<const std::byte* const> constants = {});
+  // Returns whether any differs from those of the step before.
+  bool bind(const Bindings& bindings, std::span<const std::byte* const> constants = {});
   void start();
   void launch(size_t i) { execute(steps_[i]); }
   size_t size() const { return steps_.size(); }
@@ -22,7 +23,6 @@ class LaunchList {
 
   const std::vector<LaunchInfo>& infos() const { return infos_; }
   const std::vector<ir::TensorPtr>& constants() const { return storage_.constants(); }
-  const std::vector<std::byte*>& addresses() const { return addresses_; }
   int64_t arena_bytes() const { return storage_.arena_bytes(); }
 
  private:
@@ -46,7 +46,7 @@ class LaunchList {
   std::vector<Result> outputs_;
   std::vector<LaunchInfo> infos_;
   std::vector<const std::byte*> host_constants_;
-  std::vector<std::byte*> addresses_, arguments_;
+  std::vector<std::byte*> addresses_, before_, arguments_;
   int64_t scratch_ = 0;  // arena offset of the launches' common scratch
   std::byte* scratch_address_ = nullptr;
 };

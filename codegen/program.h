@@ -9,11 +9,15 @@
 namespace mezzo::codegen {
 
 // Where a run finds its memory. Pointers are 64-byte aligned; sizes are those of the types in the graph.
+// Arena and states are in the memory of the program's device, inputs and outputs in the host's.
 struct Bindings {
   std::byte* arena = nullptr;            // Program::arena_bytes()
   std::vector<const std::byte*> inputs;  // in order of the graph's Input nodes
   std::vector<std::byte*> states;        // in order of the graph's State nodes
   std::vector<std::byte*> outputs;       // in order of Graph::outputs; null = not wanted
+  // On the host, in order of the State nodes: where the new value of a state is written, too. Null, or an
+  // empty list: it is not wanted. The CPU's states are on the host already.
+  std::vector<std::byte*> state_copies;
 };
 
 struct LaunchInfo {
@@ -45,5 +49,18 @@ struct CpuOptions {
 
 // The CPU backend. Without LLVM (MEZZO_CPU_JIT off) it interprets, without oneDNN it uses own kernels.
 std::unique_ptr<Program> compile_cpu(const ir::Graph& planned, const CpuOptions& options);
+
+class Device;
+
+struct CudaOptions {
+  std::shared_ptr<Device> device;  // of open_cuda_device()
+  std::string cache_dir;           // empty: no disk cache
+  std::string dump_dir;            // empty: kernels are not dumped
+  int threads = 0;                 // that compile; 0: all
+};
+
+// The CUDA backend. Needs no CUDA to be built; throws Error(unsupported) where something it needs is missing
+// at run time, or for nodes it has no kernels for.
+std::unique_ptr<Program> compile_cuda(const ir::Graph& planned, const CudaOptions& options);
 
 }  // namespace mezzo::codegen

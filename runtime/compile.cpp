@@ -32,13 +32,17 @@ void collect_states(ir::Graph& to, const ir::Graph& from) {
   }
 }
 
-std::unique_ptr<StepProgram> make_program(ir::Graph graph, const CompileOptions& options) {
+std::unique_ptr<StepProgram> make_program(ir::Graph graph, const CompileOptions& options,
+                                          std::shared_ptr<codegen::Device> device) {
   if (options.device == Device::reference) return reference_program(std::move(graph));
-  codegen::CpuOptions cpu;
-  cpu.cache_dir = cache_directory(options.cache_dir);
-  cpu.dump_dir = options.dump_dir;
-  cpu.threads = options.threads;
-  return cpu_program(std::move(graph), cpu);
+  const std::string cache = cache_directory(options.cache_dir);
+  if (options.device == Device::cuda)
+    return backend_program(std::move(graph), [&](const ir::Graph& g) {
+      return codegen::compile_cuda(g, {device, cache, options.dump_dir, options.threads});
+    });
+  return backend_program(std::move(graph), [&](const ir::Graph& g) {
+    return codegen::compile_cpu(g, {cache, options.dump_dir, options.threads});
+  });
 }
 
 passes::StepGraphs run_passes(ir::Graph graph, const passes::Options& options, const CompileOptions& compile,
@@ -81,9 +85,8 @@ std::string cache_directory(const std::string& option) {
 }
 
 Compiled compile_step(const LoadedModel& model, const Signature& signature, const CompileOptions& options,
-                      Purpose purpose, const Arrays& values) {
-  if (options.device == Device::cuda)
-    throw Error(ErrorCode::unsupported, "this build has no CUDA backend", "cuda", "use the cpu device");
+                      Purpose purpose, const Arrays& values, std::shared_ptr<codegen::Device> device) {
+  check((options.device == Device::cuda) == (device != nullptr), "a step for a device needs that device");
   auto start = std::chrono::steady_clock::now();
   CompileOptions effective = options;
   // Only the step itself is dumped; the other graphs would overwrite its files.
@@ -106,13 +109,13 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
   if (graphs.window) collect_states(out.states, *graphs.window);
   const bool planned = effective.device != Device::reference;
   if (planned) out.memory = passes::memory_report(graphs.step);
-  out.program = make_program(std::move(graphs.step), effective);
+  out.program = make_program(std::move(graphs.step), effective, device);
   if (planned) out.memory.scratch = out.program->arena_bytes() - out.memory.arena;
   if (!effective.dump_dir.empty()) {
     write_atomically(effective.dump_dir + "/plan.txt", passes::write_plan(out.plan, pass.low));
     write_atomically(effective.dump_dir + "/memory.txt", passes::to_string(out.memory));
   }
-  if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective);
+  if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective, device);
   out.parameters = std::move(step.parameters);
   out.report = std::move(step.report);
   out.first_output = step.first_output;

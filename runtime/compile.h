@@ -23,9 +23,10 @@ struct Compiled {
 };
 
 // Throws Error for what the user can mend: shapes that do not fit, ops without a gradient, a plan that names
-// nothing.
+// nothing. `device`: for Device::cuda, the one the step will run on.
 Compiled compile_step(const LoadedModel& model, const Signature& signature, const CompileOptions& options,
-                      Purpose purpose, const Arrays& values = {});
+                      Purpose purpose, const Arrays& values = {},
+                      std::shared_ptr<codegen::Device> device = nullptr);
 
 // The overrides that the text of an edited precision plan asks for, relative to what the rules alone give.
 std::vector<passes::PrecisionOverride> plan_overrides(const ir::Graph& graph, passes::Options options,

@@ -40,15 +40,34 @@ Arrays checked(Arrays outputs) {
     const int64_t faults = at->second.get_int(0);
     const std::string node = without(prefix, at->first);
     if (faults > 0)
-      throw Error(ErrorCode::bad_input,
-                  concat(faults, faults == 1 ? " label or index of '" : " labels or indices of '", node,
-                         faults == 1 ? "' is out of range" : "' are out of range"),
-                  node,
-                  "labels must lie between 0 and the number of classes - 1 or equal ignore_index, indices within "
-                  "the extent they select from");
+      throw Error(
+          ErrorCode::bad_input,
+          concat(faults, faults == 1 ? " label or index of '" : " labels or indices of '", node,
+                 faults == 1 ? "' is out of range" : "' are out of range"),
+          node,
+          "labels must lie between 0 and the number of classes - 1 or equal ignore_index, indices within "
+          "the extent they select from");
     at = outputs.erase(at);
   }
   return outputs;
+}
+
+// Refuses a step whose plan does not fit into what is free on the device, before anything is allocated.
+void require_memory(codegen::Device* device, const Compiled& c, int64_t missing_states, int64_t arena_bytes) {
+  if (!device) return;
+  int64_t need = missing_states + std::max<int64_t>(0, c.memory.arena - arena_bytes) + c.memory.inputs +
+                 c.memory.constants;
+  int64_t free = device->free_bytes();
+  if (need <= free) return;
+  const passes::MemoryReport& m = c.categories;
+  throw Error(
+      ErrorCode::out_of_memory,
+      concat("the step needs ", need, " bytes of the device's memory, ", free, " are free: parameters ",
+             m.parameters, ", optimizer slots ", m.slots, ", statistics ", m.statistics, ", accumulators ",
+             m.accumulators, ", inputs ", m.inputs, ", constants ", m.constants, ", arena ", c.memory.arena,
+             " (at its peak: activations ", m.activations, ", gradients ", m.gradients, ", results ",
+             m.results, ", temporaries ", m.temporaries, ")"),
+      "cuda", "use a smaller batch, or several with --accumulate, or a 16-bit precision");
 }
 
 // What f32 consumers expect: floats of any width as f32, the rest as it is.
@@ -61,7 +80,12 @@ double initial_lr(const Optimizer& optimizer) {
 }
 
 Session::Session(std::shared_ptr<const LoadedModel> model, CompileOptions options)
-    : model_(std::move(model)), options_(std::move(options)), lr_(initial_lr(options_.optimizer)) {
+    : model_(std::move(model)),
+      options_(std::move(options)),
+      device_(options_.device == Device::cuda ? codegen::open_cuda_device() : nullptr),
+      states_(device_),
+      arena_(device_),
+      lr_(initial_lr(options_.optimizer)) {
   check_schedule(options_.schedule);
 }
 
@@ -75,7 +99,8 @@ void Session::prepare_from_options() {
 const Compiled& Session::prepare(const Signature& signature, Purpose purpose, const Arrays& values) {
   auto found = programs_.find({purpose, signature});
   if (found != programs_.end()) return found->second;
-  Compiled compiled = compile_step(*model_, signature, options_, purpose, values);
+  Compiled compiled = compile_step(*model_, signature, options_, purpose, values, device_);
+  require_memory(device_.get(), compiled, states_.missing_bytes(compiled.states), arena_.bytes());
   states_.adopt(compiled.states);
   compiling_ms_ += compiled.milliseconds;
   if (is_dumped(purpose)) options_.dump_dir.clear();  // the files are those of the first signature
@@ -154,9 +179,9 @@ void Session::set_step_states(int64_t draw) {
 }
 
 void Session::reset_window() {
-  for (auto& [name, value] : states_.all())
+  for (const std::string& name : states_.names())
     if (name.ends_with(passes::kGradSumSuffix) || name == passes::kLossSum || name == passes::kSampleCount)
-      states_.at(name) = ir::Tensor(value.type());
+      states_.set(name, ir::Tensor(states_.type(name)));
 }
 
 StepResult Session::step(const std::vector<Arrays>& window) {
@@ -258,7 +283,7 @@ EvalOutcome Session::evaluate(const Arrays& feeds) {
 GradientOutcome Session::gradients(const Arrays& feeds) {
   Bound b = bind(feeds, Purpose::gradients, "");
   set_step_states(draws_);
-  States saved = states_;  // the program counts steps and moves statistics; a question must not
+  Arrays saved = states_.all();  // the program counts steps and moves statistics; a question must not
   GradientOutcome out;
   Arrays outputs;
   do {  // a dynamic scale comes down here as it would over the first steps of a training
@@ -266,7 +291,7 @@ GradientOutcome Session::gradients(const Arrays& feeds) {
     out.finite = number(outputs, passes::kFinite) != 0;
     out.scale = number(outputs, passes::kScaleUsed);
   } while (!out.finite && states_.has(passes::kScale) && states_.at(passes::kScale).get(0) < out.scale);
-  states_ = std::move(saved);
+  for (auto& [name, value] : saved) states_.set(name, std::move(value));
   out.loss = number(outputs, passes::kLoss);
   for (auto& [name, tensor] : outputs) {
     if (name.starts_with(kOutputPrefix))
@@ -277,19 +302,17 @@ GradientOutcome Session::gradients(const Arrays& feeds) {
   return out;
 }
 
-int64_t Session::bytes() const {
-  int64_t total = arena_.bytes();
-  for (auto& [name, value] : states_.all()) total += value.bytes();
-  return total;
-}
+int64_t Session::bytes() const { return arena_.bytes() + states_.bytes(); }
 
 Arrays infer(const LoadedModel& model, const Arrays& feeds, const CompileOptions& options) {
   Loss none{Loss::Kind::output};
   Signature signature = signature_of(model, feeds, none, false);
-  Compiled compiled = compile_step(model, signature, options, Purpose::infer, feeds);
-  States states;
+  auto device = options.device == Device::cuda ? codegen::open_cuda_device() : nullptr;
+  Compiled compiled = compile_step(model, signature, options, Purpose::infer, feeds, device);
+  States states(device);
+  require_memory(device.get(), compiled, states.missing_bytes(compiled.states), 0);
   states.adopt(compiled.states);
-  Arena arena;
+  Arena arena(device);
   Arrays outputs;
   const Arrays found = checked(compiled.program->run(bind_feeds(*compiled.program, feeds), states, arena));
   for (auto& [name, tensor] : found) outputs.emplace(without(kOutputPrefix, name), tensor);

@@ -85,6 +85,7 @@ class Session {
 
   std::shared_ptr<const LoadedModel> model_;
   CompileOptions options_;
+  std::shared_ptr<codegen::Device> device_;  // null: the host is the device
   States states_;
   Arena arena_;
   std::map<std::pair<Purpose, Signature>, Compiled> programs_;

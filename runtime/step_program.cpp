@@ -31,10 +31,11 @@ class ReferenceProgram : public StepProgram {
   std::vector<codegen::LaunchInfo> none_;
 };
 
-class CpuProgram : public StepProgram {
+class BackendProgram : public StepProgram {
  public:
-  CpuProgram(ir::Graph planned, const codegen::CpuOptions& options)
-      : StepProgram(planned), graph_(std::move(planned)), program_(codegen::compile_cpu(graph_, options)) {}
+  BackendProgram(ir::Graph planned,
+                 const std::function<std::unique_ptr<codegen::Program>(const ir::Graph&)>& compile)
+      : StepProgram(planned), program_(compile(planned)) {}
 
   Arrays run(const Arrays& feeds, States& states, Arena& arena) override {
     return run_bound(feeds, states, arena, nullptr);
@@ -51,7 +52,10 @@ class CpuProgram : public StepProgram {
     codegen::Bindings bindings;
     bindings.arena = arena.reserve(program_->arena_bytes());
     for (const Port& p : inputs_) bindings.inputs.push_back(feed(feeds, p).data());
-    for (const Port& p : states_) bindings.states.push_back(states.at(p.name).data());
+    for (const Port& p : states_) {
+      bindings.states.push_back(states.storage(p.name));
+      bindings.state_copies.push_back(p.updated ? states.host_copy(p.name) : nullptr);
+    }
     // Two outputs may have one name only if the graph is wrong; the verifier forbids it.
     Arrays outputs;
     for (const Port& p : outputs_)
@@ -60,6 +64,8 @@ class CpuProgram : public StepProgram {
       program_->run_timed(bindings, *nanoseconds);
     else
       program_->run(bindings);
+    for (const Port& p : states_)
+      if (p.updated) states.written(p.name);
     return outputs;
   }
 
@@ -71,7 +77,6 @@ class CpuProgram : public StepProgram {
     return found->second;
   }
 
-  ir::Graph graph_;  // launches refer to its nodes and constants
   std::unique_ptr<codegen::Program> program_;
 };
 
@@ -102,17 +107,91 @@ void States::restore(Arrays values) {
                   name);
   }
   values_ = std::move(values);
+  for (auto& [name, mirror] : mirrors_) mirror.newer = Newer::host;
   restored_ = true;
 }
 
-ir::Tensor& States::at(const std::string& name) {
-  auto found = values_.find(name);
-  check(found != values_.end(), "no state '", name, "'");
-  return found->second;
+void States::fetch(const std::string& name) const {
+  check(values_.count(name) > 0, "no state '", name, "'");
+  auto mirror = mirrors_.find(name);
+  if (mirror == mirrors_.end() || mirror->second.newer != Newer::device) return;
+  ir::Tensor& value = values_.at(name);
+  device_->download(value.data(), mirror->second.memory.data(), value.bytes());
+  mirror->second.newer = Newer::neither;
 }
-const ir::Tensor& States::at(const std::string& name) const { return const_cast<States*>(this)->at(name); }
+
+ir::Tensor& States::at(const std::string& name) {
+  fetch(name);
+  if (auto mirror = mirrors_.find(name); mirror != mirrors_.end()) mirror->second.newer = Newer::host;
+  return values_.at(name);
+}
+
+const ir::Tensor& States::at(const std::string& name) const {
+  fetch(name);
+  return values_.at(name);
+}
+
+void States::set(const std::string& name, ir::Tensor value) {
+  values_.at(name) = std::move(value);
+  if (auto mirror = mirrors_.find(name); mirror != mirrors_.end()) mirror->second.newer = Newer::host;
+}
+
+const std::map<std::string, ir::Tensor>& States::all() const {
+  for (auto& [name, mirror] : mirrors_) fetch(name);
+  return values_;
+}
+
+std::vector<std::string> States::names() const {
+  std::vector<std::string> out;
+  for (auto& [name, value] : values_) out.push_back(name);
+  return out;
+}
+
+int64_t States::bytes() const {
+  int64_t total = 0;
+  for (auto& [name, value] : values_) total += value.bytes();
+  return total;
+}
+
+int64_t States::missing_bytes(const ir::Graph& graph) const {
+  int64_t total = 0;
+  for (auto& node : graph.nodes())
+    if (ir::is_state(*node) && !mirrors_.count(node->s("name"))) total += node->type().bytes();
+  return total;
+}
+
+std::byte* States::storage(const std::string& name) {
+  check(values_.count(name) > 0, "no state '", name, "'");
+  ir::Tensor& value = values_.at(name);
+  if (!device_) return value.data();
+  auto [mirror, fresh] = mirrors_.try_emplace(name);
+  if (!mirror->second.memory) try {
+      mirror->second.memory = codegen::DeviceMemory(device_, value.bytes());
+    } catch (...) {
+      mirrors_.erase(mirror);
+      throw;
+    }
+  if (mirror->second.newer == Newer::host)
+    device_->upload(mirror->second.memory.data(), value.data(), value.bytes());
+  if (mirror->second.newer == Newer::host) mirror->second.newer = Newer::neither;
+  return mirror->second.memory.data();
+}
+
+std::byte* States::host_copy(const std::string& name) {
+  ir::Tensor& value = values_.at(name);
+  return comes_back(value) ? value.data() : nullptr;
+}
+
+void States::written(const std::string& name) {
+  if (device_) mirrors_.at(name).newer = comes_back(values_.at(name)) ? Newer::neither : Newer::device;
+}
 
 std::byte* Arena::reserve(int64_t bytes) {
+  if (device_ && bytes > on_device_.bytes()) {
+    on_device_.reset();
+    on_device_ = codegen::DeviceMemory(device_, bytes);
+  }
+  if (device_) return on_device_.data();
   if (bytes > storage_.bytes()) {
     storage_ = {};
     try {
@@ -129,6 +208,8 @@ StepProgram::StepProgram(const ir::Graph& graph) {
   for (auto& node : graph.nodes()) {
     if (ir::is_input(*node)) inputs_.push_back({node->s("name"), node->type()});
     if (ir::is_state(*node)) states_.push_back({node->s("name"), node->type()});
+    for (const ir::Update& u : graph.updates)
+      if (u.state == node.get()) states_.back().updated = true;
   }
   for (const ir::Output& o : graph.outputs) outputs_.push_back({o.name, o.value.type()});
 }
@@ -137,8 +218,9 @@ std::unique_ptr<StepProgram> reference_program(ir::Graph graph) {
   return std::make_unique<ReferenceProgram>(std::move(graph));
 }
 
-std::unique_ptr<StepProgram> cpu_program(ir::Graph planned, const codegen::CpuOptions& options) {
-  return std::make_unique<CpuProgram>(std::move(planned), options);
+std::unique_ptr<StepProgram> backend_program(
+    ir::Graph planned, const std::function<std::unique_ptr<codegen::Program>(const ir::Graph&)>& compile) {
+  return std::make_unique<BackendProgram>(std::move(planned), compile);
 }
 
 }  // namespace mezzo::runtime

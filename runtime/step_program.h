@@ -1,10 +1,12 @@
 // step_program.h: a graph that can be run on named arrays, and the states it shares with other graphs.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
 #include <vector>
 
+#include "codegen/device.h"
 #include "codegen/program.h"
 #include "ir/graph.h"
 #include "runtime/npz.h"
@@ -14,8 +16,13 @@ namespace mezzo::runtime {
 // The values that outlive a step, by name: parameters, statistics, optimizer slots, counters. Several graphs
 // (one per input signature, the evaluation graph ...) read and update the same ones. Storage is 64-byte
 // aligned.
+// With a device, a value is where it was written last, and moves when the other side asks for it; values of
+// one element that a step updates come back to the host with its results, so that reading a counter waits for
+// nothing.
 class States {
  public:
+  States() = default;
+  explicit States(std::shared_ptr<codegen::Device> device) : device_(std::move(device)) {}
   // Makes the states of `graph` that do not exist yet, with their start values. InternalError when one exists
   // with another type, Error(bad_input) when it was restored.
   void adopt(const ir::Graph& graph);
@@ -23,29 +30,57 @@ class States {
   // them has another type than before.
   void restore(Arrays values);
   bool has(const std::string& name) const { return values_.count(name) > 0; }
-  ir::Tensor& at(const std::string& name);
+  ir::Tensor& at(const std::string& name);  // to be changed
   const ir::Tensor& at(const std::string& name) const;
-  const std::map<std::string, ir::Tensor>& all() const { return values_; }
+  void set(const std::string& name, ir::Tensor value);  // of the same type
+  const std::map<std::string, ir::Tensor>& all() const;
+  std::vector<std::string> names() const;
+  const ir::Type& type(const std::string& name) const { return values_.at(name).type(); }
+  int64_t bytes() const;
+  // Bytes that the states of `graph` still lack on the device.
+  int64_t missing_bytes(const ir::Graph& graph) const;
+
+  // Where programs find the present value.
+  std::byte* storage(const std::string& name);
+  // Where a program writes the new value beside its storage; null where it shall not.
+  std::byte* host_copy(const std::string& name);
+  // A program has written storage and host copy.
+  void written(const std::string& name);
 
  private:
-  std::map<std::string, ir::Tensor> values_;
+  enum class Newer : uint8_t { host, device, neither };
+  struct Mirror {
+    codegen::DeviceMemory memory;
+    Newer newer = Newer::host;
+  };
+  bool comes_back(const ir::Tensor& value) const { return device_ && value.count() == 1; }
+  void fetch(const std::string& name) const;
+
+  std::shared_ptr<codegen::Device> device_;           // null: the host's memory is the device's
+  mutable std::map<std::string, ir::Tensor> values_;  // on the host
+  mutable std::map<std::string, Mirror> mirrors_;     // on the device, of those that a program has used
   bool restored_ = false;
 };
 
 // Memory that programs of one trainer take turns to use.
 class Arena {
  public:
+  Arena() = default;
+  explicit Arena(std::shared_ptr<codegen::Device> device) : device_(std::move(device)) {}
   // At least `bytes`, 64-byte aligned. Throws Error(out_of_memory).
   std::byte* reserve(int64_t bytes);
-  int64_t bytes() const { return storage_.bytes(); }
+  int64_t bytes() const { return device_ ? on_device_.bytes() : storage_.bytes(); }
 
  private:
+  std::shared_ptr<codegen::Device> device_;
+  codegen::DeviceMemory on_device_;
   ir::Tensor storage_;
 };
 
 struct Port {
   std::string name;
   ir::Type type;
+  bool updated = false;  // of a state: the graph gives it a new value
 };
 
 class StepProgram {
@@ -71,7 +106,8 @@ class StepProgram {
 
 // The interpreter that defines the meaning of every op, on a graph that need not be planned.
 std::unique_ptr<StepProgram> reference_program(ir::Graph graph);
-// The CPU backend on a planned graph.
-std::unique_ptr<StepProgram> cpu_program(ir::Graph planned, const codegen::CpuOptions& options);
+// A backend's program for a planned graph.
+std::unique_ptr<StepProgram> backend_program(
+    ir::Graph planned, const std::function<std::unique_ptr<codegen::Program>(const ir::Graph&)>& compile);
 
 }  // namespace mezzo::runtime

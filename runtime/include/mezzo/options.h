@@ -15,7 +15,8 @@ namespace mezzo {
 // normalisation statistics stay f32 in every precision.
 enum class Precision : uint8_t { fp32, bf16, fp16 };
 
-// cpu: compiled kernels. reference: the interpreter that defines what every op means; slow, for comparisons.
+// cpu: compiled kernels. reference: the interpreter that defines what every op means; slow, for comparisons. cuda: the
+// first NVIDIA GPU that is visible; Error(unsupported) where there is none or a library it needs is missing.
 enum class Device : uint8_t { cpu, reference, cuda };
 
 // How the scalar that training minimises comes about. Semantics of the torch.nn losses of the same names,

@@ -1,0 +1,78 @@
+#include "codegen/cuda/lower_node.h"
+
+#include "codegen/emit.h"
+#include "codegen/product_sizes.h"
+#include "ir/op.h"
+
+namespace mezzo::codegen::cuda {
+namespace {
+
+constexpr size_t kNamedRefusals = 8;  // in the message
+
+class Copy : public Launch {
+ public:
+  Copy(const CudaDevice& device, int64_t bytes) : device_(device), bytes_(static_cast<size_t>(bytes)) {}
+  void run(std::byte* const* arguments, std::byte*) override {
+    if (bytes_ == 0) return;
+    device_.check(device_.api().cuMemcpyDtoDAsync_v2(address(arguments[1]), address(arguments[0]), bytes_,
+                                                     device_.stream()),
+                  "copying on the device");
+  }
+
+ private:
+  const CudaDevice& device_;
+  size_t bytes_;
+};
+
+// Stands for a node that nothing runs, until finish() says so.
+class Refused : public Launch {
+ public:
+  void run(std::byte* const*, std::byte*) override {
+    throw InternalError("a node without a kernel was launched");
+  }
+};
+
+}  // namespace
+
+std::unique_ptr<Launch> NodeLowering::generated(const ir::Node& node) {
+  return kernels_.add([&](int number) {
+    return product_kind(node) ? emit_product(node, number) : emit_kernel(node, number);
+  });
+}
+
+std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
+  std::string name = ir::is_kernel(node) ? concat("k", kernel_count_++) : std::string(node.op().name);
+  try {
+    if (!ir::is_kernel(node) && !product_kind(node)) throw Unsupported("there is no kernel for it");
+    auto kind = product_kind(node);
+    auto launch = kind ? products_.add(node, *kind) : nullptr;
+    if (!launch) launch = generated(node);
+    launch->info = describe(node, std::move(name), launch->info.detail);
+    if (kind) launch->info.flops = product_flops(node, *kind);
+    return launch;
+  } catch (const Unsupported& e) {
+    refused_.push_back(concat(node.op().name, node.origin.empty() ? "" : " of '" + node.origin.front() + "'",
+                              ": ", e.what()));
+    return std::make_unique<Refused>();
+  }
+}
+
+std::unique_ptr<Launch> NodeLowering::copy(const ir::Type& type, std::string name) {
+  auto launch = std::make_unique<Copy>(kernels_.device(), type.bytes());
+  launch->info = {std::move(name), "copy", {}, ir::Phase::update, 2 * type.bytes(), 0};
+  return launch;
+}
+
+void NodeLowering::finish() {
+  if (!refused_.empty()) {
+    std::string list;
+    for (size_t i = 0; i < refused_.size() && i < kNamedRefusals; i++) list += "\n  " + refused_[i];
+    if (refused_.size() > kNamedRefusals)
+      list += concat("\n  and ", refused_.size() - kNamedRefusals, " more");
+    throw Error(ErrorCode::unsupported, "the cuda device cannot run this step:" + list, "cuda",
+                "use --device cpu");
+  }
+  kernels_.compile();
+}
+
+}  // namespace mezzo::codegen::cuda

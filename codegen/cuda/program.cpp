@@ -1,0 +1,289 @@
+// program.cpp: a planned graph on a CUDA device. The first run hands every launch to the stream; then the
+// whole step is captured as one CUDA graph, and a run is one copy of the inputs and one launch of that graph.
+#include <cstring>
+
+#include "codegen/cuda/lower_node.h"
+#include "codegen/cuda/result_ring.h"
+#include "codegen/launch_list.h"
+#include "ir/debug.h"
+#include "ir/op.h"
+
+namespace mezzo::codegen {
+namespace cuda {
+namespace {
+
+constexpr int64_t kAlign = 256;
+constexpr int64_t kSmallResults = 4096;  // bytes; larger outputs are copied when they are asked for
+
+int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
+
+// The inputs of a step: staged in pinned memory, twice, so that the next batch can be staged while the device
+// still reads this one; then copied to the device as one piece.
+class Inputs {
+ public:
+  explicit Inputs(const ir::Graph& graph) {
+    for (const auto& n : graph.nodes()) {
+      if (!ir::is_input(*n)) continue;
+      bytes_.push_back(n->type().bytes());
+      offsets_.push_back(total_);
+      total_ += aligned(n->type().bytes());
+    }
+  }
+  void allocate(const std::shared_ptr<CudaDevice>& device) {
+    if (memory_ || total_ == 0) return;
+    memory_ = DeviceMemory(device, total_);
+    for (PinnedMemory& p : staging_) p = PinnedMemory(device, total_);
+  }
+  std::vector<const std::byte*> addresses() const {
+    std::vector<const std::byte*> out;
+    for (int64_t o : offsets_) out.push_back(memory_.data() + o);
+    return out;
+  }
+  void send(const CudaDevice& device, const std::vector<const std::byte*>& from) {
+    if (total_ == 0) return;
+    std::byte* stage = staging_[turn_ ^= 1].data();
+    for (size_t i = 0; i < from.size(); i++)
+      if (bytes_[i] > 0) std::memcpy(stage + offsets_[i], from[i], static_cast<size_t>(bytes_[i]));
+    device.check(device.api().cuMemcpyHtoDAsync_v2(address(memory_.data()), stage,
+                                                   static_cast<size_t>(total_), device.stream()),
+                 "copying the inputs");
+  }
+
+ private:
+  std::vector<int64_t> bytes_, offsets_;
+  int64_t total_ = 0;
+  DeviceMemory memory_;
+  PinnedMemory staging_[2];
+  int turn_ = 0;
+};
+
+// The step as a CUDA graph.
+class Replay {
+ public:
+  explicit Replay(std::shared_ptr<CudaDevice> device) : device_(std::move(device)) {}
+  ~Replay() { reset(); }
+  Replay(const Replay&) = delete;
+  Replay& operator=(const Replay&) = delete;
+  explicit operator bool() const { return exec_ != nullptr; }
+
+  // Makes the graph of what `enqueue` hands to the stream, without running it.
+  template <class F>
+  void capture(F enqueue) {
+    reset();
+    const DriverApi& api = device_->api();
+    device_->check(api.cuStreamBeginCapture_v2(device_->stream(), kCaptureThreadLocal),
+                   "beginning a capture");
+    CaptureGraph graph = nullptr;
+    try {
+      enqueue();
+    } catch (...) {
+      if (api.cuStreamEndCapture(device_->stream(), &graph) == 0 && graph) api.cuGraphDestroy(graph);
+      throw;
+    }
+    device_->check(api.cuStreamEndCapture(device_->stream(), &graph), "ending a capture");
+    int result = api.cuGraphInstantiateWithFlags(&exec_, graph, 0);
+    api.cuGraphDestroy(graph);
+    device_->check(result, "making a graph of the step");
+  }
+  void launch() {
+    device_->check(device_->api().cuGraphLaunch(exec_, device_->stream()), "launching a step");
+  }
+  void reset() {
+    if (!exec_) return;
+    device_->enter();
+    device_->api().cuGraphExecDestroy(exec_);
+    exec_ = nullptr;
+  }
+
+ private:
+  std::shared_ptr<CudaDevice> device_;
+  GraphExec exec_ = nullptr;
+};
+
+// What a step tells the host: its outputs, then its states of one element.
+struct Results {
+  explicit Results(const ir::Graph& g) {
+    for (const ir::Output& o : g.outputs) output_bytes += bytes.emplace_back(o.value.type().bytes());
+    outputs = bytes.size();
+    size_t number = 0;
+    for (const auto& n : g.nodes()) {
+      if (!ir::is_state(*n)) continue;
+      if (n->type().count() == 1) {
+        states.push_back(number);
+        bytes.push_back(n->type().bytes());
+      }
+      number++;
+    }
+  }
+  std::vector<int64_t> bytes;
+  size_t outputs = 0;
+  int64_t output_bytes = 0;
+  std::vector<size_t> states;  // numbers among the State nodes
+};
+
+class CudaProgram : public Program {
+ public:
+  CudaProgram(ir::Graph planned, std::shared_ptr<CudaDevice> device, const CudaOptions& options)
+      : graph_(std::move(planned)),
+        device_(std::move(device)),
+        kernels_(device_, {options.cache_dir, options.dump_dir, options.threads}),
+        lowering_(kernels_, options.cache_dir),
+        inputs_(graph_),
+        results_(graph_),
+        ring_(device_, ring_bytes()),
+        replay_(device_) {
+    ResultRing::add_kernel(kernels_);
+    list_.emplace(graph_, lowering_);
+    ring_.resolve(kernels_);
+  }
+
+  void run(const Bindings& bindings) override {
+    bind(bindings);
+    inputs_.send(*device_, bindings.inputs);
+    if (debug_sync_) {
+      for_each_launch([&](size_t i) {
+        if (int result = device_->api().cuStreamSynchronize(device_->stream()); result != 0) {
+          const LaunchInfo& info = list_->infos()[i];
+          device_->fail(result,
+                        concat("running ", info.name, " of '", info.origin.empty() ? "" : info.origin.front(),
+                               "' (", info.detail, ")"));
+        }
+      });
+      ring_.enqueue();
+    } else if (replay_) {
+      replay_.launch();
+    } else if (ran_) {
+      replay_.capture([&] { enqueue(); });
+      replay_.launch();
+    } else {
+      enqueue();  // loads every function, which a capture must not
+      ran_ = true;
+    }
+    collect(bindings);
+  }
+
+  void run_timed(const Bindings& bindings, std::vector<int64_t>& nanoseconds) override {
+    nanoseconds.resize(list_->size());
+    bind(bindings);
+    inputs_.send(*device_, bindings.inputs);
+    const DriverApi& api = device_->api();
+    std::vector<Event> events(list_->size() + 1);
+    for (Event& e : events) device_->check(api.cuEventCreate(&e, kEventDefault), "making an event");
+    auto record = [&](size_t i) {
+      device_->check(api.cuEventRecord(events[i], device_->stream()), "taking the time");
+    };
+    list_->start();
+    record(0);
+    for (size_t i = 0; i < list_->size(); i++) {
+      list_->launch(i);
+      record(i + 1);
+    }
+    ring_.enqueue();
+    collect(bindings);
+    device_->wait();
+    for (size_t i = 0; i < list_->size(); i++) {
+      float milliseconds = 0;
+      device_->check(api.cuEventElapsedTime(&milliseconds, events[i], events[i + 1]), "taking the time");
+      nanoseconds[i] += static_cast<int64_t>(static_cast<double>(milliseconds) * 1e6);
+    }
+    for (Event e : events) api.cuEventDestroy_v2(e);
+  }
+
+  int64_t arena_bytes() const override { return list_->arena_bytes(); }
+  const std::vector<LaunchInfo>& launches() const override { return list_->infos(); }
+
+ private:
+  // Sets the addresses of this run; what a captured step was made for must not change.
+  void bind(const Bindings& bindings) {
+    device_->make_current();
+    inputs_.allocate(device_);
+    upload_constants();
+    Bindings on_device = bindings;
+    on_device.inputs = inputs_.addresses();
+    if (!list_->bind(on_device, constants_)) return;
+    replay_.reset();
+    std::vector<const std::byte*> sources;
+    for (size_t k = 0; k < ring_outputs(); k++) sources.push_back(list_->output(k));
+    for (size_t state : results_.states) sources.push_back(bindings.states[state]);
+    ring_.set_sources(sources);
+  }
+
+  // Large outputs do not pass through the ring.
+  size_t ring_outputs() const { return results_.output_bytes <= kSmallResults ? results_.outputs : 0; }
+  std::vector<int64_t> ring_bytes() const {
+    auto first = results_.bytes.begin() + static_cast<int64_t>(results_.outputs - ring_outputs());
+    return {first, results_.bytes.end()};
+  }
+
+  void upload_constants() {
+    if (!constants_.empty() || list_->constants().empty()) return;
+    int64_t total = 0;
+    for (const ir::TensorPtr& c : list_->constants()) total += aligned(c->bytes());
+    constant_memory_ = DeviceMemory(device_, total);
+    std::byte* at = constant_memory_.data();
+    for (const ir::TensorPtr& c : list_->constants()) {
+      device_->upload(at, c->data(), c->bytes());
+      constants_.push_back(at);
+      at += aligned(c->bytes());
+    }
+  }
+
+  template <class F>
+  void for_each_launch(F after) {
+    list_->start();
+    for (size_t i = 0; i < list_->size(); i++) {
+      list_->launch(i);
+      after(i);
+    }
+  }
+  void enqueue() {
+    for_each_launch([](size_t) {});
+    ring_.enqueue();
+  }
+
+  // Waits for the step and hands out what it says.
+  void collect(const Bindings& bindings) {
+    const uint64_t step = ring_.started();
+    const size_t in_ring = ring_outputs();
+    for (size_t k = in_ring; k < bindings.outputs.size(); k++)
+      if (auto bytes = static_cast<size_t>(list_->output_type(k).bytes()); bindings.outputs[k] && bytes > 0)
+        device_->check(device_->api().cuMemcpyDtoHAsync_v2(bindings.outputs[k], address(list_->output(k)),
+                                                           bytes, device_->stream()),
+                       "copying an output");
+    ring_.wait(step);
+    if (in_ring < bindings.outputs.size()) device_->wait();
+    auto take = [&](std::byte* to, size_t k) {
+      if (to) std::memcpy(to, ring_.result(step, k), static_cast<size_t>(ring_.bytes(k)));
+    };
+    for (size_t k = 0; k < in_ring && k < bindings.outputs.size(); k++) take(bindings.outputs[k], k);
+    if (!bindings.state_copies.empty())
+      for (size_t i = 0; i < results_.states.size(); i++)
+        take(bindings.state_copies[results_.states[i]], in_ring + i);
+    device_->settled();
+  }
+
+  ir::Graph graph_;
+  std::shared_ptr<CudaDevice> device_;
+  KernelSet kernels_;
+  NodeLowering lowering_;
+  std::optional<LaunchList> list_;
+  Inputs inputs_;
+  Results results_;
+  ResultRing ring_;
+  Replay replay_;
+  DeviceMemory constant_memory_;
+  std::vector<const std::byte*> constants_;
+  bool ran_ = false;
+  const bool debug_sync_ = ir::debug().has("sync");
+};
+
+}  // namespace
+}  // namespace cuda
+
+std::unique_ptr<Program> compile_cuda(const ir::Graph& planned, const CudaOptions& options) {
+  auto device = std::dynamic_pointer_cast<cuda::CudaDevice>(options.device);
+  check(device != nullptr, "compile_cuda without a CUDA device");
+  return std::make_unique<cuda::CudaProgram>(ir::clone(planned), std::move(device), options);
+}
+
+}  // namespace mezzo::codegen
