@@ -2,19 +2,25 @@
 # comparison of own declarations with the real headers where those are installed.
 set(fake_cuda ${PROJECT_BINARY_DIR}/fake_cuda)
 
-# tests/cuda_sim/fake/SOURCE.cpp as fake_cuda/SONAME.
+# tests/cuda_sim/fake/SOURCE.cpp, with more sources, as fake_cuda/SONAME.
 function(mezzo_fake_library source soname)
-  add_library(${source} MODULE ${PROJECT_SOURCE_DIR}/tests/cuda_sim/fake/${source}.cpp)
-  target_link_libraries(${source} PRIVATE mezzo_settings ${ARGN})
+  add_library(${source} MODULE ${PROJECT_SOURCE_DIR}/tests/cuda_sim/fake/${source}.cpp ${ARGN})
+  target_link_libraries(${source} PRIVATE mezzo_settings xxHash::xxhash ${CMAKE_DL_LIBS})
   target_link_options(${source} PRIVATE -Wl,-soname,${soname})
   set_target_properties(${source} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${soname} LIBRARY_OUTPUT_DIRECTORY ${fake_cuda})
-  add_dependencies(cuda_tests ${source})
+  foreach(test cuda_tests cuda_device_tests cli_tests)
+    add_dependencies(${test} ${source})
+  endforeach()
 endfunction()
 
 mezzo_test(cuda LAYERS ir frontend passes codegen runtime)
 # Kernels as host C++ on the simulator of tests/cuda_sim.
 mezzo_test(cuda_kernels LAYERS ir passes codegen WITH ops cuda_sim)
+mezzo_test(cuda_device LAYERS ir frontend passes codegen runtime)
+file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/*.cpp)
 mezzo_fake_library(fake_nvrtc libnvrtc.so.13)
+mezzo_fake_library(fake_cublaslt libcublasLt.so.13 $<TARGET_OBJECTS:ir>)
+mezzo_fake_library(fake_driver libcuda.so.1 ${simulator} ${PROJECT_SOURCE_DIR}/codegen/cuda/prelude.cpp)
 
 find_path(MEZZO_CUDA_INCLUDE cublasLt.h PATHS /usr/local/cuda/include)
 find_path(MEZZO_CUDNN_INCLUDE cudnn_graph.h PATHS ${MEZZO_CUDA_INCLUDE} /usr/local/cuda/include)

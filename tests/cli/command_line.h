@@ -99,16 +99,22 @@ class CommandLine : public testing::Test {
   static std::string path(const std::string& name) { return (tmp_ / name).string(); }
 
   static std::vector<std::string> words(const std::string& line) {
-    std::istringstream in(replace_all(replace_all(line, "{tmp}", tmp_.string()), "{models}", kModels));
+    std::string text = replace_all(replace_all(line, "{tmp}", tmp_.string()), "{models}", kModels);
+    std::istringstream in(replace_all(text, "{fake}", MEZZO_BINARY_DIR "/fake_cuda"));
     std::vector<std::string> out;
     for (std::string w; in >> w;) out.push_back(w);
     return out;
   }
 
-  // Starts `mezzo LINE` with its output in files; `prepare` runs in the child.
+  // Starts `mezzo LINE` with its output in files; `prepare` runs in the child. Words NAME=VALUE before the
+  // verb are environment variables.
   static pid_t start(
       const std::string& line, const std::function<void()>& prepare = [] {}) {
-    std::vector<std::string> args = words(line);
+    std::vector<std::string> args = words(line), variables;
+    while (!args.empty() && args.front().find('=') != std::string::npos) {
+      variables.push_back(args.front());
+      args.erase(args.begin());
+    }
     args.insert(args.begin(), MEZZO_BINARY_DIR "/mezzo");
     std::vector<char*> argv;
     for (auto& a : args) argv.push_back(a.data());
@@ -119,6 +125,8 @@ class CommandLine : public testing::Test {
         !std::freopen(path("stderr").c_str(), "w", stderr))
       _exit(99);
     ::setenv("XDG_CACHE_HOME", path("cache").c_str(), 1);
+    ::setenv("MEZZO_DEBUG", "no_cudnn", 1);  // the fake driver has no cuDNN beside it
+    for (std::string& v : variables) ::putenv(v.data());
     prepare();
     ::execv(argv[0], argv.data());
     _exit(99);

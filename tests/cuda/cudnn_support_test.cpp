@@ -1,0 +1,111 @@
+// Which convolutions cuDNN builds for a GPU that is not here: a description of its properties stands for the
+// device, and plans are built as far as they go without one. Needs the real library; skips where it is
+// absent.
+#include <gtest/gtest.h>
+
+#include "codegen/cuda/convolution.h"
+#include "codegen/cuda/libraries.h"
+#include "ir/build.h"
+#include "ir/op.h"
+
+namespace mezzo::codegen::cuda {
+namespace {
+
+using ir::Dims;
+using ir::DType;
+
+// Member names are the library's; all must be there. The values are those of an H200.
+constexpr const char* kH200 =
+    R"({"maxGridSize":[2147483647,65535,65535],"maxBlockSize":[1024,1024,64],"regsPerBlock":65536,
+"multiProcessorCount":132,"warpSize":32,"maxSharedMemoryPerBlock":49152,"maxSharedMemoryPerBlockOptin":232448,
+"reservedSharedMemoryPerBlock":1024,"maxRegistersPerSM":65536,"maxCtasPerSM":32,"maxThreadsPerBlock":1024,
+"maxThreadsPerSM":2048,"pciDeviceId":0,"isTccDriver":0,"supportCoopLaunch":1,"totalGlobalMem":150754820096,
+"smClockRateKHz":1980000,"memClockRateKHz":3201000,"l2CacheSize":62914560,"cudaDeviceId":0,"deviceVer":900,
+"driverVer":13000,"deviceName":"NVIDIA H200"})";
+
+struct Shape {
+  const char* name;
+  int64_t channels, extent, filters, kernel, stride;
+};
+
+// A convolution of a batch of 64 in NHWC, or one of its gradients.
+ir::Node* make_node(ir::Graph& g, ProductKind kind, DType type, DType out, const Shape& s) {
+  const int64_t n = 64, pad = s.kernel / 2, reach = (s.extent + 2 * pad - s.kernel) / s.stride + 1;
+  Dims x{n, s.extent, s.extent, s.channels}, w{s.filters, s.channels, s.kernel, s.kernel},
+      y{n, reach, reach, s.filters};
+  ir::Attrs attrs{{"strides", ir::Ints{s.stride, s.stride}},
+                  {"dilations", ir::Ints{1, 1}},
+                  {"pads_begin", ir::Ints{pad, pad}},
+                  {"pads_end", ir::Ints{pad, pad}},
+                  {"groups", int64_t{1}},
+                  {"channels_last", int64_t{1}},
+                  {"out", out}};
+  auto input = [&](const char* name, const Dims& dims) { return g.input(name, {type, dims}); };
+  if (kind == ProductKind::convolution)
+    return g.add(ir::get_op("Convolution"), {input("x", x), input("w", w)}, attrs);
+  attrs["shape"] = kind == ProductKind::input_grad ? x : w;
+  if (kind == ProductKind::input_grad)
+    return g.add(ir::get_op("ConvolutionInputGrad"), {input("dy", y), input("w", w)}, attrs);
+  return g.add(ir::get_op("ConvolutionWeightGrad"), {input("x", x), input("dy", y)}, attrs);
+}
+
+TEST(CudnnSupport, ConvolutionsOfResNetForSm90) {
+  const auto& library = cudnn_library();
+  if (!library)
+    GTEST_SKIP() << "no cuDNN 9 here: "
+                 << (library.library.attempts.empty() ? "" : library.library.attempts.back());
+  Descriptor device(library.api, kDnnDeviceProperties);
+  device.set_text(kDnnDeviceJson, kH200).finish("device properties");
+  const Shape shapes[] = {{"3x3", 256, 14, 256, 3, 1},
+                          {"3x3 stride 2", 128, 28, 128, 3, 2},
+                          {"1x1", 256, 56, 64, 1, 1},
+                          {"7x7 stride 2", 3, 224, 64, 7, 2}};
+  int built = 0, asked = 0;
+  for (DType type : {DType::bf16, DType::f16})
+    for (auto [kind, name] : {std::pair{ProductKind::convolution, "forward"},
+                              std::pair{ProductKind::input_grad, "input gradient"},
+                              std::pair{ProductKind::weight_grad, "weight gradient"}})
+      for (const Shape& s : shapes) {
+        // The step wants weight gradients in f32.
+        DType out = kind == ProductKind::weight_grad ? DType::f32 : type;
+        ir::Graph g;
+        auto plan = plan_convolution(*make_node(g, kind, type, out, s), kind, out);
+        ASSERT_TRUE(plan) << s.name;
+        EXPECT_EQ(plan->filter_last, s.kernel > 1);
+        asked++;
+        try {
+          BuiltConvolution made = build_convolution(library.api, {nullptr, &device}, *plan);
+          std::string text = made.plan.text(kDnnPlanJson);
+          EXPECT_GT(text.size(), 100u);
+          EXPECT_GE(made.workspace, 0);
+          built++;
+          std::printf("%-4s %-15s %-12s %2d proposals, number %d taken, workspace %lld, %zu bytes of text\n",
+                      std::string(ir::name(type)).c_str(), name, s.name, made.proposed, made.tried,
+                      static_cast<long long>(made.workspace), text.size());
+        } catch (const DnnRefusal& e) {
+          std::printf("%-4s %-15s %-12s refused: %s\n", std::string(ir::name(type)).c_str(), name, s.name,
+                      e.what());
+        }
+      }
+  std::printf("%d of %d built by cuDNN %s\n", built, asked, library.library.version.c_str());
+  EXPECT_EQ(built, asked);
+}
+
+// What a plan says must not depend on what the library would do with it.
+TEST(CudnnSupport, PlansDescribeLayouts) {
+  ir::Graph g;
+  Shape s{"", 8, 10, 16, 3, 2};
+  auto plan = plan_convolution(*make_node(g, ProductKind::convolution, DType::f16, DType::f32, s),
+                               ProductKind::convolution, DType::f32);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->x.dims, (std::vector<int64_t>{64, 8, 10, 10}));
+  EXPECT_EQ(plan->x.strides, (std::vector<int64_t>{800, 1, 80, 8}));
+  EXPECT_EQ(plan->w.strides, (std::vector<int64_t>{72, 1, 24, 8}));
+  EXPECT_EQ(plan->y.dims, (std::vector<int64_t>{64, 16, 5, 5}));
+  EXPECT_EQ(plan->y.type, kDnnFloat);
+  EXPECT_EQ(plan->x.type, kDnnHalf);
+  EXPECT_EQ(plan->compute, kDnnFloat);
+}
+
+}  // namespace
+}  // namespace mezzo::codegen::cuda

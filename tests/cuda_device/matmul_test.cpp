@@ -1,0 +1,104 @@
+// Products through cuBLASLt's calling conventions: plans, and results of the fake library beside the
+// evaluator's.
+#include "codegen/cuda/matmul.h"
+#include "codegen/program.h"
+#include "fake_device.h"
+#include "ir/build.h"
+#include "ir/eval.h"
+#include "ir/op.h"
+
+namespace mezzo::testing_cuda {
+namespace {
+
+using codegen::DeviceMemory;
+using ir::Dims;
+using ir::DType;
+using ir::Graph;
+using ir::Tensor;
+using ::testing::HasSubstr;
+
+struct Product {
+  const char* name;
+  Dims a, b;
+  bool trans_a, trans_b, bias;
+  DType type, out;
+  const char* detail;  // how it must run
+};
+
+Graph graph_of(const Product& p) {
+  Graph g;
+  ir::Values in{g.input("a", {p.type, p.a}), g.input("b", {p.type, p.b})};
+  if (p.bias)
+    in.push_back(g.input("bias", {ir::compute_type(p.type), {p.b[p.b.size() - (p.trans_b ? 2 : 1)]}}));
+  ir::Attrs attrs{{"out", p.out}};
+  if (p.trans_a) attrs["trans_a"] = int64_t{1};
+  if (p.trans_b) attrs["trans_b"] = int64_t{1};
+  g.outputs = {{"y", g.add(ir::get_op("Dot"), in, attrs)->out()}};
+  return g;
+}
+
+class MatmulTest : public OnDevice, public ::testing::WithParamInterface<Product> {};
+
+TEST_P(MatmulTest, EqualsTheEvaluator) {
+  const Product& p = GetParam();
+  Graph g = graph_of(p);
+  auto device = open();
+  auto program = codegen::compile_cuda(g, {device, "", "", 1});
+  EXPECT_THAT(program->launches()[0].detail, HasSubstr(p.detail));
+  std::map<std::string, Tensor> feeds;
+  codegen::Bindings bindings;
+  for (const auto& n : g.nodes()) {
+    if (!ir::is_input(*n)) continue;
+    Tensor t(n->type());
+    for (int64_t i = 0; i < t.count(); i++) t.set(i, static_cast<double>((i * 7 + 3) % 17 - 8) / 8);
+    bindings.inputs.push_back(feeds.insert_or_assign(n->s("name"), std::move(t)).first->second.data());
+  }
+  DeviceMemory arena(device, program->arena_bytes() + 64);
+  bindings.arena = arena.data();
+  Tensor y(g.outputs[0].value.type());
+  bindings.outputs = {y.data()};
+  Tensor want = ir::evaluate(g, feeds, ir::EvalMode::rounded).outputs.at("y");
+  for (int k = 0; k < 3; k++) {
+    program->run(bindings);
+    for (int64_t i = 0; i < y.count(); i++)  // sums of these numbers are exact in f32
+      ASSERT_EQ(y.get(i), want.get(i)) << p.name << " element " << i << ", run " << k;
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Products, MatmulTest,
+    ::testing::Values(
+        Product{"plain", {5, 7}, {7, 3}, false, false, false, DType::f32, DType::f32, "cuBLASLt"},
+        Product{"trans_a", {7, 5}, {7, 3}, true, false, false, DType::f32, DType::f32, "cuBLASLt"},
+        Product{"trans_b", {5, 7}, {3, 7}, false, true, false, DType::f64, DType::f64, "cuBLASLt"},
+        Product{"both", {7, 5}, {3, 7}, true, true, false, DType::bf16, DType::f32, "cuBLASLt"},
+        Product{"low", {5, 7}, {7, 3}, false, false, false, DType::f16, DType::f16, "cuBLASLt"},
+        Product{"bias", {5, 7}, {3, 7}, false, true, true, DType::f32, DType::f32, "cuBLASLt +bias"},
+        Product{"wide_bias", {5, 7}, {3, 7}, false, true, true, DType::bf16, DType::f32, "cuBLASLt +bias"},
+        Product{"low_bias", {5, 7}, {3, 7}, false, true, true, DType::bf16, DType::bf16, "cuBLASLt; "},
+        Product{"batch", {4, 5, 7}, {4, 7, 3}, false, false, false, DType::f32, DType::f32, "cuBLASLt x4"},
+        Product{"heads", {2, 4, 5, 7}, {2, 4, 3, 7}, false, true, false, DType::bf16, DType::bf16, "x8"},
+        Product{"rows", {2, 4, 5, 7}, {7, 3}, false, false, true, DType::f32, DType::f32, "cuBLASLt +bias"},
+        Product{"one_a", {5, 7}, {4, 7, 3}, false, false, false, DType::f32, DType::f32, "cuBLASLt x4"}),
+    [](const auto& info) { return std::string(info.param.name); });
+
+TEST(MatmulPlan, WeightsOfAllRowsAreOneProduct) {
+  Product p{"", {2, 4, 5, 7}, {7, 3}, false, false, false, DType::f32, DType::f32, ""};
+  Graph g = graph_of(p);
+  auto plan = codegen::cuda::plan_matmul(*g.nodes().back(), DType::f32, false);
+  ASSERT_TRUE(plan);
+  EXPECT_EQ(plan->batch, 1);
+  EXPECT_EQ(plan->b.columns, 40);
+}
+
+TEST(MatmulPlan, WhatTheLibraryCannotSay) {
+  Product integers{"", {5, 7}, {7, 3}, false, false, false, DType::i32, DType::i32, ""};
+  Graph g = graph_of(integers);
+  EXPECT_FALSE(codegen::cuda::plan_matmul(*g.nodes().back(), DType::i32, false));
+  Product uneven{"", {2, 4, 5, 7}, {4, 7, 3}, false, false, false, DType::f32, DType::f32, ""};
+  Graph u = graph_of(uneven);
+  EXPECT_FALSE(codegen::cuda::plan_matmul(*u.nodes().back(), DType::f32, false));
+}
+
+}  // namespace
+}  // namespace mezzo::testing_cuda

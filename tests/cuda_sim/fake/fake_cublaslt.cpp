@@ -1,0 +1,152 @@
+// fake_cublaslt.cpp: a library with cuBLASLt's functions that multiplies on the host: column-major, as the
+// real one, with its conventions for transposition, batches and bias; sums in double. Work goes to the fake
+// driver's stream through a host function of it, so that captures see it.
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <vector>
+
+#include "codegen/cuda/cublaslt_api.h"
+#include "ir/type.h"
+#include "tests/cuda_sim/fake/fake_cuda.h"
+
+using namespace mezzo::codegen::cuda;
+
+namespace {
+
+constexpr int kInvalid = 7;
+
+struct Matmul {
+  int compute, scale, trans_a = 0, trans_b = 0;
+  uint32_t epilogue = kLtEpilogueDefault;
+  const void* bias = nullptr;
+};
+struct Layout {
+  int type;
+  uint64_t rows, columns;
+  int64_t ld, stride = 0;
+  int32_t batch = 1;
+};
+
+double read(const void* p, int type, int64_t i) {
+  switch (type) {
+    case kLtFloat32: return static_cast<const float*>(p)[i];
+    case kLtFloat64: return static_cast<const double*>(p)[i];
+    case kLtFloat16: return mezzo::ir::f16_to_f32(static_cast<const uint16_t*>(p)[i]);
+    default: return mezzo::ir::bf16_to_f32(static_cast<const uint16_t*>(p)[i]);
+  }
+}
+void write(void* p, int type, int64_t i, double v) {
+  switch (type) {
+    case kLtFloat32: static_cast<float*>(p)[i] = static_cast<float>(v); break;
+    case kLtFloat64: static_cast<double*>(p)[i] = v; break;
+    case kLtFloat16: static_cast<uint16_t*>(p)[i] = mezzo::ir::f32_to_f16(static_cast<float>(v)); break;
+    default: static_cast<uint16_t*>(p)[i] = mezzo::ir::f32_to_bf16(static_cast<float>(v));
+  }
+}
+
+// The extents of op(M).
+uint64_t rows(const Layout& m, int op) { return op == kLtTransposed ? m.columns : m.rows; }
+uint64_t columns(const Layout& m, int op) { return op == kLtTransposed ? m.rows : m.columns; }
+
+bool fits(const Matmul& m, const Layout& a, const Layout& b, const Layout& d) {
+  return a.type == b.type && rows(a, m.trans_a) == d.rows && columns(b, m.trans_b) == d.columns &&
+         columns(a, m.trans_a) == rows(b, m.trans_b) && a.batch == d.batch && b.batch == d.batch &&
+         a.ld >= static_cast<int64_t>(a.rows) && b.ld >= static_cast<int64_t>(b.rows) &&
+         d.ld >= static_cast<int64_t>(d.rows);
+}
+
+void multiply(const Matmul& m, const Layout& a, const Layout& b, const Layout& d, const void* pa,
+              const void* pb, void* pd) {
+  const auto inner = static_cast<int64_t>(columns(a, m.trans_a));
+  for (int64_t q = 0; q < d.batch; q++)
+    for (int64_t c = 0; c < static_cast<int64_t>(d.columns); c++)
+      for (int64_t r = 0; r < static_cast<int64_t>(d.rows); r++) {
+        double sum = 0;
+        for (int64_t k = 0; k < inner; k++)
+          sum += read(pa, a.type, q * a.stride + (m.trans_a ? k + r * a.ld : r + k * a.ld)) *
+                 read(pb, b.type, q * b.stride + (m.trans_b ? c + k * b.ld : k + c * b.ld));
+        if (m.epilogue == kLtEpilogueBias) sum += read(m.bias, d.type, r);
+        write(pd, d.type, q * d.stride + r + c * d.ld, sum);
+      }
+}
+
+template <class T, class H>
+int create(H* out, T value) {
+  return *out = reinterpret_cast<H>(new T(value)), 0;
+}
+template <class T, class H>
+int destroy(H handle) {
+  return delete reinterpret_cast<T*>(handle), 0;
+}
+template <class T>
+int take(T& to, const void* from, size_t bytes) {
+  if (bytes != sizeof to) return kInvalid;
+  return std::memcpy(&to, from, bytes), 0;
+}
+
+}  // namespace
+
+extern "C" {
+
+size_t cublasLtGetVersion() { return 130100; }
+const char* cublasLtGetStatusString(int) { return "told by the fake cuBLASLt"; }
+int cublasLtCreate(LtHandle* out) { return create(out, 0); }
+int cublasLtDestroy(LtHandle h) { return destroy<int>(h); }
+int cublasLtMatmulDescCreate(LtMatmul* out, int compute, int scale) {
+  return create(out, Matmul{compute, scale});
+}
+int cublasLtMatmulDescDestroy(LtMatmul m) { return destroy<Matmul>(m); }
+int cublasLtMatmulDescSetAttribute(LtMatmul handle, int attribute, const void* value, size_t bytes) {
+  auto& m = *reinterpret_cast<Matmul*>(handle);
+  switch (attribute) {
+    case kLtTransA: return take(m.trans_a, value, bytes);
+    case kLtTransB: return take(m.trans_b, value, bytes);
+    case kLtEpilogue: return take(m.epilogue, value, bytes);
+    case kLtBiasPointer: return take(m.bias, value, bytes);
+    default: return kInvalid;
+  }
+}
+int cublasLtMatrixLayoutCreate(LtLayout* out, int type, uint64_t r, uint64_t c, int64_t ld) {
+  return create(out, Layout{type, r, c, ld});
+}
+int cublasLtMatrixLayoutDestroy(LtLayout l) { return destroy<Layout>(l); }
+int cublasLtMatrixLayoutSetAttribute(LtLayout handle, int attribute, const void* value, size_t bytes) {
+  auto& l = *reinterpret_cast<Layout*>(handle);
+  return attribute == kLtBatchCount    ? take(l.batch, value, bytes)
+         : attribute == kLtBatchStride ? take(l.stride, value, bytes)
+                                       : kInvalid;
+}
+int cublasLtMatmulPreferenceCreate(LtPreference* out) { return create(out, 0); }
+int cublasLtMatmulPreferenceDestroy(LtPreference p) { return destroy<int>(p); }
+int cublasLtMatmulPreferenceSetAttribute(LtPreference, int attribute, const void*, size_t bytes) {
+  return bytes == (attribute == kLtWorkspaceBytes ? 8u : 4u) ? 0 : kInvalid;
+}
+int cublasLtMatmulAlgoGetHeuristic(LtHandle, LtMatmul m, LtLayout a, LtLayout b, LtLayout, LtLayout d,
+                                   LtPreference, int want, LtHeuristic* out, int* got) {
+  *got = want > 0 && fits(*reinterpret_cast<Matmul*>(m), *reinterpret_cast<Layout*>(a),
+                          *reinterpret_cast<Layout*>(b), *reinterpret_cast<Layout*>(d));
+  if (*got) *out = {{{42}}, 4096, 0, 1.0f, {}};
+  return *got ? 0 : kLtNotSupported;
+}
+int cublasLtMatmul(LtHandle, LtMatmul handle, const void* alpha, const void* a, LtLayout la, const void* b,
+                   LtLayout lb, const void* beta, const void*, LtLayout, void* d, LtLayout ld,
+                   const LtAlgo* algo, void* workspace, size_t workspace_bytes, Stream stream) {
+  Matmul m = *reinterpret_cast<Matmul*>(handle);
+  Layout x = *reinterpret_cast<Layout*>(la), y = *reinterpret_cast<Layout*>(lb),
+         z = *reinterpret_cast<Layout*>(ld);
+  if (!fits(m, x, y, z) || algo->data[0] != 42 || !workspace || workspace_bytes != 4096) return kInvalid;
+  if ((m.scale == kLtFloat64 ? *static_cast<const double*>(alpha) : *static_cast<const float*>(alpha)) != 1)
+    return kInvalid;
+  if ((m.scale == kLtFloat64 ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta)) != 0)
+    return kInvalid;
+  auto submit = reinterpret_cast<FakeCudaSubmit*>(dlsym(RTLD_DEFAULT, "fake_cuda_submit"));
+  if (!submit) {
+    void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD);
+    submit = driver ? reinterpret_cast<FakeCudaSubmit*>(dlsym(driver, "fake_cuda_submit")) : nullptr;
+  }
+  if (!submit) return kLtNotInitialized;
+  return submit(stream, [=] { multiply(m, x, y, z, a, b, d); });
+}
+}

@@ -1,0 +1,23 @@
+// fake_cuda.h: what tests ask of the fake driver (fake_driver.cpp), which is loaded as libcuda.so.1 through
+// the real loader. Functions are looked up in that library by name.
+//
+// Environment, for whole processes: FAKE_CUDA_VERSION (13000), FAKE_CUDA_DEVICES (1), FAKE_CUDA_MEMORY
+// (bytes, 4 GiB), FAKE_CUDA_ARCH (90), FAKE_CUDA_FAIL (FUNCTION:N:ERROR, the Nth call of a function fails).
+#pragma once
+#include <functional>
+
+extern "C" {
+using FakeCudaCalls =
+    long(const char* function);  // so often since the last reset; "" = all functions together
+using FakeCudaReset = void();    // of the counters; scripted failures stay
+// The nth call of a function from now on fails; function "" takes every call but those that give
+// something back. Null function: nothing
+// fails.
+using FakeCudaFail = void(const char* function, long nth, int error);
+// Allocations, modules, graphs, events and streams that exist.
+using FakeCudaLive = long();
+using FakeCudaUsed = long();  // bytes of device memory
+// Work of another fake library, run or captured like a launch.
+using FakeCudaSubmit = int(void* stream, std::function<void()> work);
+using FakeCudaFreshContext = void();  // forgets a sticky error, as a new process would
+}
