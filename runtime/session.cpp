@@ -55,16 +55,16 @@ Arrays checked(Arrays outputs) {
 // Refuses a step whose plan does not fit into what is free on the device, before anything is allocated.
 void require_memory(codegen::Device* device, const Compiled& c, int64_t missing_states, int64_t arena_bytes) {
   if (!device) return;
-  int64_t need = missing_states + std::max<int64_t>(0, c.memory.arena - arena_bytes) + c.memory.inputs +
-                 c.memory.constants;
+  const passes::MemoryReport& m = c.memory;
+  const int64_t arena = m.arena + m.scratch;
+  int64_t need = missing_states + std::max<int64_t>(0, arena - arena_bytes) + m.inputs + m.constants;
   int64_t free = device->free_bytes();
   if (need <= free) return;
-  const passes::MemoryReport& m = c.categories;
   throw Error(
       ErrorCode::out_of_memory,
       concat("the step needs ", need, " bytes of the device's memory, ", free, " are free: parameters ",
              m.parameters, ", optimizer slots ", m.slots, ", statistics ", m.statistics, ", accumulators ",
-             m.accumulators, ", inputs ", m.inputs, ", constants ", m.constants, ", arena ", c.memory.arena,
+             m.accumulators, ", inputs ", m.inputs, ", constants ", m.constants, ", arena ", arena,
              " (at its peak: activations ", m.activations, ", gradients ", m.gradients, ", results ",
              m.results, ", temporaries ", m.temporaries, ")"),
       "cuda", "use a smaller batch, or several with --accumulate, or a 16-bit precision");
