@@ -80,7 +80,7 @@ INSTANTIATE_TEST_SUITE_P(
         Product{"heads", {2, 4, 5, 7}, {2, 4, 3, 7}, false, true, false, DType::bf16, DType::bf16, "x8"},
         Product{"rows", {2, 4, 5, 7}, {7, 3}, false, false, true, DType::f32, DType::f32, "cuBLASLt +bias"},
         Product{"one_a", {5, 7}, {4, 7, 3}, false, false, false, DType::f32, DType::f32, "cuBLASLt x4"}),
-    [](const auto& info) { return std::string(info.param.name); });
+    [](const auto& product) { return std::string(product.param.name); });
 
 TEST(MatmulPlan, WeightsOfAllRowsAreOneProduct) {
   Product p{"", {2, 4, 5, 7}, {7, 3}, false, false, false, DType::f32, DType::f32, ""};
