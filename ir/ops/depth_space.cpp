@@ -43,7 +43,7 @@ MEZZO_REGISTER_OP(depth_to_space);
 
 const OpDef space_to_depth = {
     .name = "SpaceToDepth",
-    .attrs = {{"blocksize", 0, AttrSpec::required}},
+    .attrs = {{"blocksize", 0, AttrSpec::required}, {"mode", "DCR"}},
     .precision = Precision::pass,
     .meaning = Meaning::expand,
     .infer = [](const Node& n) -> std::vector<Type> {
@@ -51,6 +51,8 @@ const OpDef space_to_depth = {
       const Dims& x = n.in_type(0).dims;
       require(x[2] % b == 0 && x[3] % b == 0, "blocksize ", b, " does not divide the extents ", x[2], " and ",
               x[3]);
+      require(n.s("mode") == "DCR" || n.s("mode") == "CRD", "mode '", n.s("mode"),
+              "' is neither DCR nor CRD");
       const Dims out{x[0], element_count({x[1], b, b}), x[2] / b, x[3] / b};
       element_count(out);
       return {{n.in_type(0).dtype, out}};
@@ -59,7 +61,8 @@ const OpDef space_to_depth = {
       const int64_t b = block_of(n);
       const Dims& x = in[0].dims();
       Value blocks = reshape(in[0], {x[0], x[1], x[2] / b, b, x[3] / b, b});
-      return {reshape(transpose(blocks, {0, 3, 5, 1, 2, 4}), n.type().dims)};
+      const Ints order = n.s("mode") == "DCR" ? Ints{0, 3, 5, 1, 2, 4} : Ints{0, 1, 3, 5, 2, 4};
+      return {reshape(transpose(blocks, order), n.type().dims)};
     },
 };
 MEZZO_REGISTER_OP(space_to_depth);

@@ -1,5 +1,6 @@
 // dft.cpp: ONNX DFT and STFT, as products with tables of cosines and sines: exact gradients and any length,
 // at a cost of length^2 per signal. Complex numbers are pairs in the last axis.
+#include <algorithm>
 #include <cmath>
 #include <numbers>
 
@@ -40,9 +41,32 @@ Value transform(Value v, int64_t length, bool inverse, bool onesided) {
   return concat({reshape(real, {rows, out, 1}), reshape(imaginary, {rows, out, 1})}, 2);
 }
 
+// v [rows, count, 2], the first half of a spectrum of `length` whose other half is its conjugate -> the real
+// signal [rows, length, 1].
+Value real_signal(Value v, int64_t length) {
+  const int64_t rows = v.dims()[0], count = v.dims()[1];
+  require(element_count({count, length}) <= kMaxTable, "a transform of ", count, " frequencies to ", length,
+          " elements needs a table of both");
+  Tensor cosine(Type{v.dtype(), {count, length}}), sine(Type{v.dtype(), {count, length}});
+  for (int64_t k = 0; k < count; k++)
+    for (int64_t n = 0; n < length; n++) {
+      const double angle =
+          2 * std::numbers::pi * static_cast<double>(n * k % length) / static_cast<double>(length);
+      const double share = (k == 0 || 2 * k == length ? 1.0 : 2.0) / static_cast<double>(length);
+      cosine.set(k * length + n, std::cos(angle) * share);
+      sine.set(k * length + n, -std::sin(angle) * share);
+    }
+  Graph& graph = v.node->graph();
+  auto part = [&](int64_t k) { return reshape(slice(v, {k}, {k + 1}, {2}, {1}), {rows, count}); };
+  Value y = dot(part(0), graph.constant(std::move(cosine))) + dot(part(1), graph.constant(std::move(sine)));
+  return reshape(y, {rows, length, 1});
+}
+
 struct Signal {
   size_t axis;
-  int64_t length, bins;
+  int64_t length;         // of the transform
+  int64_t used, results;  // elements read and made along the axis
+  bool to_real;           // from the first half of a spectrum
 };
 
 Signal signal_of(const Node& n) {
@@ -51,10 +75,13 @@ Signal signal_of(const Node& n) {
           to_string(x), " must be floats whose last axis holds 1 or 2 numbers");
   const auto axis = static_cast<size_t>(normalize_axis(n.i("axis"), x.rank()));
   require(axis + 1 < x.dims.size(), "axis ", axis, " holds the parts of complex numbers");
-  const int64_t length = n.has_attr("dft_length") ? n.i("dft_length") : x.dims[axis];
+  const bool onesided = n.i("onesided") != 0, to_real = onesided && n.i("inverse") != 0;
+  const int64_t given = x.dims[axis], usual = to_real ? 2 * (given - 1) : given;
+  const int64_t length = n.has_attr("dft_length") ? n.i("dft_length") : usual;
   require(length >= 1, "dft_length ", length, " must be positive");
-  require(n.i("inverse") == 0 || n.i("onesided") == 0, "inverse and onesided exclude each other");
-  return {axis, length, bins(length, n.i("onesided") != 0)};
+  require(!to_real || x.dims.back() == 2, "half a spectrum must be complex, input ", to_string(x));
+  const int64_t half = bins(length, onesided);
+  return {axis, length, std::min(given, to_real ? half : length), to_real ? length : half, to_real};
 }
 
 const OpDef dft = {
@@ -65,8 +92,8 @@ const OpDef dft = {
     .infer = [](const Node& n) -> std::vector<Type> {
       const Signal s = signal_of(n);
       Type out = n.in_type(0);
-      out.dims[s.axis] = s.bins;
-      out.dims.back() = 2;
+      out.dims[s.axis] = s.results;
+      out.dims.back() = s.to_real ? 1 : 2;
       element_count(out.dims);
       return {out};
     },
@@ -83,10 +110,11 @@ const OpDef dft = {
       v = transpose(v, perm);
       Dims dims = v.dims();
       const int64_t rows = element_count({dims.begin(), dims.end() - 2});
-      Value y = transform(reshape(v, {rows, dims[last - 1], dims[last]}), s.length, n.i("inverse") != 0,
-                          n.i("onesided") != 0);
-      dims[last - 1] = s.bins;
-      dims[last] = 2;
+      v = reshape(v, {rows, dims[last - 1], dims[last]});
+      Value y = s.to_real ? real_signal(v, s.length)
+                          : transform(v, s.length, n.i("inverse") != 0, n.i("onesided") != 0);
+      dims[last - 1] = s.results;
+      dims[last] = s.to_real ? 1 : 2;
       return {transpose(reshape(y, dims), inverse(perm))};
     },
     .constant_inputs = {{1, "dft_length"}, {2, "axis"}},
