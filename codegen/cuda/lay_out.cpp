@@ -87,7 +87,7 @@ void plan_columns(Stage& st) {
     st.block = static_cast<int>(std::clamp<int64_t>(power_of_2(columns), kWarp, kBlock));
     st.teams = columns;
     // Several loads in flight for each thread of a grid that is large all the same.
-    constexpr int64_t kLargeBody = 48;
+    constexpr int64_t kLargeBody = 12;
     while (st.row.empty() && st.repeat < 4 && st.nest.operations < kLargeBody &&
            columns >= 4 * kManyThreads * st.repeat)
       st.repeat *= 2;
@@ -99,6 +99,14 @@ void plan_columns(Stage& st) {
   st.width = static_cast<int>(std::min<int64_t>(kWarp, power_of_2(st.vectors)));
   int64_t strips = quotient_up(st.vectors, st.width) * others;
   int64_t threads = !st.chunked && st.steps > 256 && strips < 256 ? 512 : kBlock;
+  // Higher and narrower, where a thread's steps then fit its registers and a row of threads still reads whole
+  // sectors.
+  int64_t holding = power_of_2(quotient_up(st.steps * st.lanes, kHeld));
+  if (!st.chunked && st.passes > 1 && holding <= 256 && holding * st.width > threads) {
+    threads = 512;
+    st.width = static_cast<int>(std::min<int64_t>(st.width, threads / holding));
+    strips = quotient_up(st.vectors, st.width) * others;
+  }
   st.height = static_cast<int>(std::min(power_of_2(st.steps), threads / st.width));
   if (st.chunked) {
     constexpr int64_t kSteps = 8, kMostChunks = 1024;

@@ -36,14 +36,13 @@ class Refused : public Launch {
 
 std::unique_ptr<Launch> NodeLowering::generated(const ir::Node& node) {
   return kernels_.add([&](int number) {
-    return product_kind(node) ? emit_product(node, number) : emit_kernel(node, number);
+    return ir::is_kernel(node) ? emit_kernel(node, number) : emit_product(node, number);
   });
 }
 
 std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
   std::string name = ir::is_kernel(node) ? concat("k", kernel_count_++) : std::string(node.op().name);
   try {
-    if (!ir::is_kernel(node) && !product_kind(node)) throw Unsupported("there is no kernel for it");
     auto kind = product_kind(node);
     auto launch = kind ? products_.add(node, *kind) : nullptr;
     if (!launch) launch = generated(node);

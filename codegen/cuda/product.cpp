@@ -2,9 +2,11 @@
 // (product.cuh, convolution.cuh); here are the sizes, and the choice of tiles.
 #include <algorithm>
 
-#include "codegen/cuda/source.h"
+#include "codegen/cuda/own_kernels.h"
 #include "codegen/cuda/text_emitter.h"
 #include "codegen/product_sizes.h"
+#include "ir/attention.h"
+#include "ir/indexing.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cuda {
@@ -252,8 +254,10 @@ Product convolution(const ir::Node& n, ProductKind kind, int number) {
 }  // namespace
 
 KernelSource emit_product(const ir::Node& node, int number) {
+  if (ir::is_scatter(node)) return emit_scatter(node, number);
+  if (ir::is_attention(node) || ir::is_attention_gradient(node)) return emit_attention(node, number);
   auto kind = product_kind(node);
-  if (!kind) throw Unsupported(concat("operator '", node.op().name, "'"));
+  if (!kind) throw Unsupported("there is no kernel for it");
   DType t = node.in_type(0).dtype;
   if (ir::byte_size(t) == 1) throw Unsupported(concat("operator '", node.op().name, "' on ", ir::name(t)));
   Product p = *kind == ProductKind::dot ? dot(node) : convolution(node, *kind, number);

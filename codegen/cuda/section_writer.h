@@ -76,4 +76,56 @@ class SectionWriter {
   std::vector<Accumulator> sums_, partial_sums_;  // of row reductions; of partial ones
 };
 
+template <class F>
+void SectionWriter::over_lanes(int lanes, F body) {
+  int axis = st_.nest.vector < 0 ? -1 : st_.axis().coordinate;
+  std::string base = axis < 0 ? "0" : e_.index(coordinate(kBase, st_.axis().extent + 1));
+  open(lanes == 1 ? "" : concat("UNROLL for (i32 l = 0; l < ", lanes, "; l++)"), {axis, extra(kLane)});
+  if (axis >= 0 && lanes == 1) e_.name_coordinate(axis, base);
+  if (axis >= 0 && lanes > 1) {
+    e_.name_coordinate(extra(kLane), "l");
+    e_.vectorize(axis, base, "l", lanes);
+  }
+  body();
+  close();
+}
+
+template <class F>
+void SectionWriter::over_row(const std::string& first, int64_t stride, const std::string& last,
+                             const std::string& guard, F body) {
+  std::vector<int> inner = coordinates_of(st_.inner);
+  inner.insert(inner.end(), {extra(kStep), extra(kBase)});
+  std::string integer = st_.steps <= (int64_t{1} << 30) ? "i32" : "i64";
+  std::string r = e_.fresh("r");
+  bool whole = st_.steps == 1 && stride == 1 && st_.chunks == 1;
+  int scopes = 1;
+  if (whole) {
+    open(guard.empty() ? "" : concat("if (", guard, ")"), inner);
+    e_.name_coordinate(extra(kStep), "0");
+  } else if (st_.held > 0) {
+    std::string k = e_.fresh("k");
+    open(concat("UNROLL for (i32 ", k, " = 0; ", k, " < ", st_.held, "; ", k, "++)"), {extra(kHeld)});
+    e_.name_coordinate(extra(kHeld), k);
+    e_.line(concat("const i32 ", r, " = ", first, " + ", k, " * ", stride, ";"));
+    std::string inside = st_.held * stride == st_.steps ? "" : concat(r, " < ", st_.steps);
+    if (!guard.empty()) inside = inside.empty() ? guard : concat(guard, " && ", inside);
+    open(inside.empty() ? "" : concat("if (", inside, ")"), inner);
+    e_.name_coordinate(extra(kStep), r);
+    scopes = 2;
+  } else {
+    std::string until = guard.empty() ? concat(r, " < ", last) : concat(guard, " && ", r, " < ", last);
+    open(concat("for (", integer, " ", r, " = ", first, "; ", until, "; ", r, " += ", stride, ")"), inner);
+    e_.name_coordinate(extra(kStep), r);
+  }
+  ir::Expr step = whole ? ir::Expr(0) : coordinate(kStep, std::max<int64_t>(st_.steps, 1));
+  if (st_.lanes_in_row()) {
+    set_all(st_.inner, floor_div(step, std::max<int64_t>(st_.vectors, 1)));
+    e_.set(extra(kBase), floor_mod(step, std::max<int64_t>(st_.vectors, 1)) * st_.lanes);
+  } else {
+    set_all(st_.inner, step);
+  }
+  over_lanes(st_.lanes, body);
+  while (scopes-- > 0) close();
+}
+
 }  // namespace mezzo::codegen::cuda

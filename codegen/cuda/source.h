@@ -35,8 +35,8 @@ struct KernelSource {
 // Unsupported for bodies outside of the contract.
 KernelSource emit_kernel(const ir::Node& kernel, int number);
 
-// Dot, Convolution and its two gradients through own kernels, for where the libraries are absent. Throws
-// Unsupported for other ops, naming them.
+// Ops with an algorithm of their own: Dot, Convolution and its gradients, attention and its gradient (for
+// where the libraries are absent), ScatterAlongAxis. Throws Unsupported for others.
 KernelSource emit_product(const ir::Node& node, int number);
 
 // What stands in front of the texts of a program, once.

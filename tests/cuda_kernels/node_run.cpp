@@ -113,7 +113,7 @@ void NodeRuns::add(std::string what, const ir::Graph& graph, std::map<std::strin
       item.sources.emplace(n.get(), std::move(s));
       nodes_++;
     } catch (const codegen::Unsupported& e) {
-      unsupported_[e.what()]++;
+      unsupported_[concat(n->op().name, ": ", e.what())]++;
     }
   }
   items_.push_back(std::move(item));

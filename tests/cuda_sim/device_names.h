@@ -24,6 +24,12 @@ float rintf(float);
 double rint(double);
 float truncf(float);
 double trunc(double);
+float expf(float);
+double exp(double);
+float logf(float);
+double log(double);
+float tanhf(float);
+double tanh(double);
 float fmodf(float, float);
 double fmod(double, double);
 float copysignf(float, float);
@@ -57,6 +63,26 @@ T shuffled(u32 mask, T value, u32 source, int line) {
   __builtin_memcpy(&value, &bits, sizeof value);
   return value;
 }
+
+// Bit i of a vote: what lane i says.
+struct Vote {
+  bool yes;
+  u32 result;
+  static void count(const mezzo::cuda_sim::Word* lanes) {
+    u32 bits = 0;
+    for (u32 i = 0; i < 32; i++)
+      if (lanes[i] != 0 && ((const Vote*)lanes[i])->yes) bits |= 1u << i;
+    for (u32 i = 0; i < 32; i++)
+      if (lanes[i] != 0) ((Vote*)lanes[i])->result = bits;
+  }
+};
+inline u32 voted(u32 mask, bool yes, int line) {
+  Vote mine{yes, 0};
+  mezzo_machine->meet(mezzo_machine, mask, (u64)&mine, Vote::count, line);
+  return mine.result;
+}
+#define ballot(mask, predicate) voted(mask, predicate, __LINE__)
+inline int bit_count(u32 x) { return __builtin_popcount(x); }
 
 // Every access to global memory: inside of some buffer, and aligned as the hardware asks.
 inline void access(const void* p, u32 size, bool write) {
