@@ -91,12 +91,13 @@ TEST_P(Training, EqualsTheCpu) {
               worst);
 }
 
-INSTANTIATE_TEST_SUITE_P(Nets, Training,
-                         ::testing::Values(Trial{"mlp", "sgd", Precision::fp32, 20},
-                                           Trial{"mlp", "adamw", Precision::fp32, 20},
-                                           Trial{"mlp", "adamw", Precision::bf16, 20},
-                                           Trial{"mlp", "sgd", Precision::fp16, 20}),
-                         trial_name);
+INSTANTIATE_TEST_SUITE_P(
+    Nets, Training,
+    ::testing::Values(Trial{"mlp", "sgd", Precision::fp32, 20}, Trial{"mlp", "adamw", Precision::fp32, 20},
+                      Trial{"mlp", "adamw", Precision::bf16, 20}, Trial{"mlp", "sgd", Precision::fp16, 20},
+                      Trial{"lenet", "sgd", Precision::fp32, 4}, Trial{"lenet", "sgd", Precision::bf16, 4},
+                      Trial{"digits_cnn", "sgd", Precision::fp32, 4}),
+    trial_name);
 
 class SessionTest : public OnFakeDevice {};
 class SessionOnDevice : public OnDevice {};
