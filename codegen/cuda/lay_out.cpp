@@ -17,14 +17,17 @@ int64_t power_of_2(int64_t least) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(least, 1))));
 }
 
-// What the stage computes, and the shapes of what it writes.
+// What the stage computes, and the shapes of what it moves beside the inputs.
 struct Work {
   ir::Values roots, known;
   std::vector<ir::Dims> written;
 
   explicit Work(const Stage& st) {
     for (const FoldedValue& f : st.row) roots.push_back(f.operand), known.push_back(f.result);
-    for (const PlacedFold& p : st.finished) known.push_back(p.fold.result);
+    for (const PlacedFold& p : st.finished) {
+      known.push_back(p.fold.result);
+      written.push_back(p.fold.result.dims());  // read, that is: its axes are no others' neighbours
+    }
     for (const PlacedFold& p : st.partial) {
       roots.push_back(p.fold.operand);
       written.push_back(p.fold.result.dims());

@@ -24,7 +24,7 @@ struct f16 {
 };
 
 #define DEVICE __device__ __forceinline__
-#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads)
+#define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
 #define SHARED(type, name, count) __shared__ type name[count]
 #define UNROLL _Pragma("unroll")
 #define UNROLL_BY(count) _Pragma(MEZZO_TEXT(unroll count))

@@ -14,7 +14,8 @@ namespace mezzo::cuda_sim {
 struct Comparison {
   int exact = 0, near = 0;
 
-  // No sum: every bit. Otherwise within the bounds of another order of f32 sums, which may cancel.
+  // No sum: every bit. Otherwise within the bounds of another order of f32 sums, which may cancel; the
+  // evaluator adds one by one, so the error is mostly its own.
   void check(const std::string& what, const NodeRuns::Outcome& o) {
     if (!o.fault.empty()) {
       ADD_FAILURE() << what << ": " << o.fault << "\n" << (o.source ? o.source->text : "");
