@@ -29,7 +29,7 @@ struct Comparison {
       const ir::Tensor &got = o.got[k], &want = o.want[k];
       double unit = want.dtype() == ir::DType::bf16  ? 0x1p-7
                     : want.dtype() == ir::DType::f16 ? 0x1p-10
-                                                     : 3e-5;
+                                                     : 1e-4;
       double size = std::max({1.0, greatest(want), want.dtype() == ir::DType::f32 ? o.greatest_input : 0.0});
       for (int64_t i = 0; i < want.count(); i++) {
         if (equal(got, want, i)) continue;
