@@ -110,29 +110,17 @@ KernelSet::KernelSet(std::shared_ptr<CudaDevice> device, Settings settings)
     : device_(std::move(device)), settings_(std::move(settings)) {}
 
 std::unique_ptr<Launch> KernelSet::add(const std::function<KernelSource(int number)>& emit) {
-  KernelSource source = emit(0);
-  auto [known, fresh] = numbers_.try_emplace(source.text, static_cast<int>(numbers_.size()));
-  if (known->second != 0) source = emit(known->second);
-  if (fresh) {
-    for (const FunctionLaunch& call : source.launches) module_of_[call.function] = texts_.size();
-    texts_.push_back(source.text);
-  }
-  auto launch = std::make_unique<KernelLaunch>(std::move(source), *this);
+  auto launch = std::make_unique<KernelLaunch>(texts_.add(emit), *this);
   launches_.push_back(launch.get());
   return launch;
-}
-
-void KernelSet::add_function(std::string function, std::string text) {
-  module_of_[std::move(function)] = texts_.size();
-  texts_.push_back(std::move(text));
 }
 
 void KernelSet::compile() {
   KernelCompiler compiler(need_nvrtc(), {device_->arch(), settings_.cache_dir, settings_.threads});
   std::vector<std::string> programs;
-  for (size_t i = 0; i < texts_.size(); i++) {
+  for (size_t i = 0; i < texts_.all().size(); i++) {
     if (i % kKernelsPerProgram == 0) programs.emplace_back(prelude());
-    programs.back() += texts_[i];
+    programs.back() += texts_.all()[i];
   }
   if (!settings_.dump_dir.empty())
     for (size_t i = 0; i < programs.size(); i++)
@@ -150,9 +138,7 @@ void KernelSet::compile() {
 }
 
 Function KernelSet::find(const std::string& name) const {
-  auto text = module_of_.find(name);
-  check(text != module_of_.end(), "no kernel is called ", name);
-  return modules_[text->second / kKernelsPerProgram].find(name);
+  return modules_[texts_.of(name) / kKernelsPerProgram].find(name);
 }
 
 }  // namespace mezzo::codegen::cuda

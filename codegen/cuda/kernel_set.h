@@ -1,10 +1,8 @@
 // kernel_set.h: the generated functions of a program, compiled together and loaded onto the device.
 #pragma once
-#include <map>
-
 #include "codegen/cuda/compile_kernels.h"
 #include "codegen/cuda/device.h"
-#include "codegen/cuda/source.h"
+#include "codegen/cuda/kernel_texts.h"
 #include "codegen/launch.h"
 
 namespace mezzo::codegen::cuda {
@@ -28,7 +26,7 @@ class LoadedModule {
   std::string refusal_;
 };
 
-// Collects texts, equal ones once, and makes functions of them.
+// Collects texts and makes functions of them.
 class KernelSet {
  public:
   struct Settings {
@@ -41,7 +39,9 @@ class KernelSet {
   // compile().
   std::unique_ptr<Launch> add(const std::function<KernelSource(int number)>& emit);
   // Text that defines `function`, for the runtime itself.
-  void add_function(std::string function, std::string text);
+  void add_function(std::string function, std::string text) {
+    texts_.add(std::move(function), std::move(text));
+  }
   void compile();
   Function find(const std::string& name) const;
 
@@ -53,9 +53,7 @@ class KernelSet {
  private:
   std::shared_ptr<CudaDevice> device_;
   Settings settings_;
-  std::vector<std::string> texts_;
-  std::map<std::string, int> numbers_;       // by text under number 0
-  std::map<std::string, size_t> module_of_;  // by function
+  KernelTexts texts_;
   std::vector<LoadedModule> modules_;
   std::vector<class KernelLaunch*> launches_;
   int cached_ = 0;

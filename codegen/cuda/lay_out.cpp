@@ -2,17 +2,15 @@
 #include <algorithm>
 #include <bit>
 
+#include "codegen/cuda/own_kernels.h"
 #include "codegen/cuda/stage.h"
 
 namespace mezzo::codegen::cuda {
 namespace {
 
-// Threads that fill a large GPU once: more than these gain little, fewer leave it idle.
-constexpr int64_t kManyThreads = 132 * 1024;
 constexpr int kBlock = 256, kWarp = 32, kMostThreads = 1024;
 constexpr int kMostLanes = 8;
 
-int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
 int64_t power_of_2(int64_t least) {
   return static_cast<int64_t>(std::bit_ceil(static_cast<uint64_t>(std::max<int64_t>(least, 1))));
 }

@@ -2,6 +2,7 @@
 
 #include "codegen/emit.h"
 #include "codegen/product_sizes.h"
+#include "codegen/time_loop.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cuda {
@@ -32,15 +33,45 @@ class Refused : public Launch {
   }
 };
 
+// Whether a node of a step has a constant as an operand: kernels hold those of one element, others would have
+// to be on the device.
+bool reads_constants(const ir::Graph& step) {
+  for (const auto& n : step.nodes())
+    for (ir::Value v : n->inputs()) {
+      while (v && ir::is_reshape(*v.node)) v = v.node->in(0);
+      if (v && ir::is_constant(*v.node) && !ir::is_reshape(*n)) return true;
+    }
+  return false;
+}
+
+// The launches of a loop's step are the program's own, and compiled with them.
+class StepLowering : public Lowering {
+ public:
+  explicit StepLowering(Lowering& program) : program_(program) {}
+  std::unique_ptr<Launch> lower(const ir::Node& node) override { return program_.lower(node); }
+  std::unique_ptr<Launch> copy(const ir::Type& type, std::string name) override {
+    return program_.copy(type, std::move(name));
+  }
+  void finish() override {}
+
+ private:
+  Lowering& program_;
+};
+
 }  // namespace
 
 std::unique_ptr<Launch> NodeLowering::generated(const ir::Node& node) {
-  return kernels_.add([&](int number) {
-    return ir::is_kernel(node) ? emit_kernel(node, number) : emit_product(node, number);
-  });
+  return kernels_.add([&](int number) { return emit_node(node, number); });
 }
 
 std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
+  if (ir::is_time_loop(node)) {
+    if (reads_constants(*node.body)) {
+      refused_.push_back(concat(node.op().name, ": a step that reads constants from memory"));
+      return std::make_unique<Refused>();
+    }
+    return lower_time_loop(node, std::make_unique<StepLowering>(*this), concat("loop", loop_count_++));
+  }
   std::string name = ir::is_kernel(node) ? concat("k", kernel_count_++) : std::string(node.op().name);
   try {
     auto kind = product_kind(node);

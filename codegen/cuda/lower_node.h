@@ -19,7 +19,7 @@ class NodeLowering : public Lowering {
 
   KernelSet& kernels_;
   LibraryProducts products_;
-  int kernel_count_ = 0;
+  int kernel_count_ = 0, loop_count_ = 0;
   std::vector<std::string> refused_;
 };
 

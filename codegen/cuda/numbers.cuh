@@ -278,6 +278,23 @@ DEVICE T fold_block(T x, T* room) {
   return fold_lanes<FOLD, kWarps>(room[thread_number() % kWarps]);
 }
 
+// How many threads of the block before this one say yes, and how many of all. `room` holds a number per warp.
+template <i32 THREADS>
+DEVICE i32 count_before(bool yes, i32* room, i32* total) {
+  const i32 lane = thread_number() % 32, warp = thread_number() / 32;
+  const u32 votes = ballot(0xffffffffu, yes);
+  block_barrier();  // the room may still be read
+  if (lane == 0) room[warp] = bit_count(votes);
+  block_barrier();
+  i32 before = bit_count(votes & ((1u << lane) - 1)), all = 0;
+  for (i32 w = 0; w < THREADS / 32; w++) {
+    if (w < warp) before += room[w];
+    all += room[w];
+  }
+  *total = all;
+  return before;
+}
+
 // The threads of a block are ROWS rows of WIDTH; folds down the rows (a power of 2), for N numbers per thread. Every
 // row gets the result. `room` holds N numbers per thread.
 template <class FOLD, i32 WIDTH, i32 ROWS, i32 N, class T>

@@ -42,6 +42,7 @@ DEVICE i32 block_count() { return (i32)gridDim.x; }
 
 DEVICE i32 bit_count(u32 x) { return __popc(x); }
 DEVICE u32 bits_of(f32 x) { return __float_as_uint(x); }
+DEVICE u64 bits_of(f64 x) { return (u64)__double_as_longlong(x); }
 DEVICE f32 float_of(u32 bits) { return __uint_as_float(bits); }
 DEVICE f32 widen(bf16 x) { return __uint_as_float((u32)x.bits << 16); }
 DEVICE f32 widen(f16 x) {

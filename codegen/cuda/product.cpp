@@ -17,8 +17,6 @@ using ir::DType;
 // Blocks that keep a large GPU busy.
 constexpr int64_t kManyBlocks = 132;
 
-int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 // y[q][row, column] = sum over depth of a loader's rows times the other's.
 struct Product {
   int64_t rows, columns, depth, batches;
@@ -255,6 +253,8 @@ Product convolution(const ir::Node& n, ProductKind kind, int number) {
 
 KernelSource emit_product(const ir::Node& node, int number) {
   if (ir::is_scatter(node)) return emit_scatter(node, number);
+  if (ir::is_recurrence(node)) return emit_recurrence(node, number);
+  if (ir::is_top_k(node)) return emit_top_k(node, number);
   if (ir::is_attention(node) || ir::is_attention_gradient(node)) return emit_attention(node, number);
   auto kind = product_kind(node);
   if (!kind) throw Unsupported("there is no kernel for it");
@@ -265,6 +265,10 @@ KernelSource emit_product(const ir::Node& node, int number) {
   if (p.rows * p.columns * p.batches >= kMost || p.rows >= kMost || p.depth >= kMost)
     throw Unsupported(concat("operator '", node.op().name, "' with 2^31 results or more"));
   return ProductWriter(node, number, std::move(p)).write();
+}
+
+KernelSource emit_node(const ir::Node& node, int number) {
+  return ir::is_kernel(node) ? emit_kernel(node, number) : emit_product(node, number);
 }
 
 }  // namespace mezzo::codegen::cuda

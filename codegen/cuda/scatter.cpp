@@ -17,8 +17,6 @@ std::string_view fold_of(const std::string& how) {
   return "Replaced";
 }
 
-int64_t quotient_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
-
 }  // namespace
 
 KernelSource emit_scatter(const ir::Node& node, int number) {
@@ -26,7 +24,6 @@ KernelSource emit_scatter(const ir::Node& node, int number) {
   KernelSource out;
   if (node.type().count() == 0) return out;
   constexpr int kThreads = 256;
-  constexpr int64_t kManyThreads = 132 * 1024;
   bool lines = s.index_inner == 0 && s.inner >= 32;
   bool data = node.has(2);
   // Ranges of the extent, each looking through all indices.

@@ -31,22 +31,15 @@ DEVICE void scatter_lines(const T* updates, const INDEX* indices, const T* data,
   SHARED(i32, listed, THREADS);
   SHARED(i32, places, THREADS);
   SHARED(i32, counts, THREADS / 32);
-  const i32 t = thread_number(), lane = t % 32, warp = t / 32;
+  const i32 t = thread_number();
   for (i64 i = t; i < INNER; i += THREADS)
     for (i64 e = first; e < last; e++)
       store(out + (e * INNER + i), data ? fetch(data + (e * INNER + i)) : T{});
   for (i64 k0 = 0; k0 < COUNT; k0 += THREADS) {
     const i64 place = k0 + t < COUNT ? place_in(indices + (k0 + t), EXTENT) : -1;
     const bool mine = place >= first && place < last;
-    const u32 votes = ballot(0xffffffffu, mine);
-    block_barrier();  // the list may still be read
-    if (lane == 0) counts[warp] = bit_count(votes);
-    block_barrier();
-    i32 before = bit_count(votes & ((1u << lane) - 1)), total = 0;
-    for (i32 w = 0; w < THREADS / 32; w++) {
-      if (w < warp) before += counts[w];
-      total += counts[w];
-    }
+    i32 total = 0;
+    const i32 before = count_before<THREADS>(mine, counts, &total);  // also ends the reading of the list
     if (mine) listed[before] = t, places[before] = (i32)(place - first);
     block_barrier();
     for (i32 h = 0; h < total; h++)

@@ -36,8 +36,11 @@ struct KernelSource {
 KernelSource emit_kernel(const ir::Node& kernel, int number);
 
 // Ops with an algorithm of their own: Dot, Convolution and its gradients, attention and its gradient (for
-// where the libraries are absent), ScatterAlongAxis. Throws Unsupported for others.
+// where the libraries are absent), ScatterAlongAxis, LinearRecurrence, TopK. Throws Unsupported for others.
 KernelSource emit_product(const ir::Node& node, int number);
+
+// Either of these two.
+KernelSource emit_node(const ir::Node& node, int number);
 
 // What stands in front of the texts of a program, once.
 std::string_view prelude();

@@ -66,8 +66,10 @@ Reg TextEmitter::apply(Code code, DType type, DType operand, std::span<const Reg
   return let(type, integer_op(code, type, operand, all));
 }
 
-Reg TextEmitter::call_real(const ir::OpDef& op, std::span<const Reg>) {
-  throw Unsupported(concat("operator '", op.name, "' on f64"));
+Reg TextEmitter::call_real(const ir::OpDef& op, std::span<const Reg> operands) {
+  std::string call = concat("real_", op.name, "(");
+  for (size_t i = 0; i < operands.size(); i++) call += concat(i ? ", " : "", text(operands[i]));
+  return let(DType::f64, call + ")");
 }
 
 std::string TextEmitter::float_op(Code code, std::span<const std::string> x) const {

@@ -52,53 +52,54 @@ void expect_within(const Tensor& got, const Tensor& want, double tolerance, DTyp
   }
 }
 
-Agreement compare(const Graph& graph, const std::map<std::string, Tensor>& feeds, const ir::OpCase& c,
-                  DType real, const CompilePlanned& compile) {
-  const auto want = ir::evaluate(graph, feeds, ir::EvalMode::rounded).outputs;
+PlannedCase planned_case(ir::BuiltCase built, const ir::OpCase& c, DType real) {
   passes::RunOptions run;
   run.training = false;
   run.first = "expand";
-  const Graph planned = passes::run_pipeline(ir::clone(graph), {}, run).step;
-  std::unique_ptr<Program> program = compile(planned);
+  Graph planned = passes::run_pipeline(ir::clone(built.graph), {}, run).step;
+  return {std::move(built.graph), std::move(planned), std::move(built.feeds), c.tolerance, real};
+}
+
+}  // namespace
+
+PlannedCase value_case(const ir::OpCase& c, DType real) {
+  return planned_case(ir::build_op_case(c, real), c, real);
+}
+
+std::optional<PlannedCase> gradient_case(const ir::OpCase& c, DType real) {
+  ir::BuiltCase built = ir::build_op_case(c, real, true);
+  if (!c.grad || c.op->grad == ir::not_differentiable || !ir::attach_loss(c, built)) return std::nullopt;
+  passes::autodiff(built.graph, {});
+  std::erase_if(built.graph.outputs, [](const ir::Output& o) { return o.name == "loss"; });
+  if (built.graph.outputs.empty()) return std::nullopt;
+  built.graph.remove_dead_nodes();
+  return planned_case(std::move(built), c, real);
+}
+
+Agreement check_case(const PlannedCase& c, Program& program) {
+  const auto want = ir::evaluate(c.graph, c.feeds, ir::EvalMode::rounded).outputs;
   std::vector<Tensor> inputs, states;
-  for (const auto& node : planned.nodes()) {
-    if (ir::is_input(*node)) inputs.push_back(feeds.at(node->s("name")));
-    if (ir::is_state(*node)) states.push_back(feeds.at(node->s("name")));
+  for (const auto& node : c.planned.nodes()) {
+    if (ir::is_input(*node)) inputs.push_back(c.feeds.at(node->s("name")));
+    if (ir::is_state(*node)) states.push_back(c.feeds.at(node->s("name")));
   }
-  std::vector<Tensor> got = run_program(*program, planned, inputs, &states);
-  const Flags flags = reordered(planned);
+  std::vector<Tensor> got = run_program(program, c.planned, inputs, &states);
+  const Flags flags = reordered(c.planned);
   Agreement result;
   for (size_t k = 0; k < got.size(); k++) {
-    const ir::Output& output = planned.outputs[k];
+    const ir::Output& output = c.planned.outputs[k];
     const Tensor& expected = want.at(output.name);
     if (flags.at(output.value) && ir::is_float(expected.dtype())) {
-      expect_within(got[k], expected, c.tolerance, real, output.name);
+      expect_within(got[k], expected, c.tolerance, c.real, output.name);
       result.bounded++;
     } else {
       expect_same_bits(got[k], expected, output.name);
       result.exact++;
     }
   }
-  for (const LaunchInfo& l : program->launches())
+  for (const LaunchInfo& l : program.launches())
     if (l.name.starts_with("k")) result.launches.push_back(l.detail);
   return result;
-}
-
-}  // namespace
-
-Agreement check_value(const ir::OpCase& c, DType real, const CompilePlanned& compile) {
-  ir::BuiltCase built = ir::build_op_case(c, real);
-  return compare(built.graph, built.feeds, c, real, compile);
-}
-
-Agreement check_gradient(const ir::OpCase& c, DType real, const CompilePlanned& compile) {
-  ir::BuiltCase built = ir::build_op_case(c, real, true);
-  if (!c.grad || c.op->grad == ir::not_differentiable || !ir::attach_loss(c, built)) return {};
-  passes::autodiff(built.graph, {});
-  std::erase_if(built.graph.outputs, [](const ir::Output& o) { return o.name == "loss"; });
-  if (built.graph.outputs.empty()) return {};
-  built.graph.remove_dead_nodes();
-  return compare(built.graph, built.feeds, c, real, compile);
 }
 
 }  // namespace mezzo::codegen::testing

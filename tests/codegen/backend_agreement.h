@@ -1,14 +1,11 @@
 // backend_agreement.h: any backend against the rounded evaluator, over the cases of tests/ops/cases.txt.
 #pragma once
-#include <functional>
+#include <optional>
 
 #include "codegen/program.h"
 #include "tests/ops/op_case.h"
 
 namespace mezzo::codegen::testing {
-
-// A backend: makes a program of a planned graph.
-using CompilePlanned = std::function<std::unique_ptr<Program>(const ir::Graph& planned)>;
 
 // How a case went. Outputs whose value depends on a sum, a product or a library call may differ within
 // bounds, because these add in another order; all others must have the evaluator's bits.
@@ -17,10 +14,20 @@ struct Agreement {
   std::vector<std::string> launches;  // LaunchInfo::detail of the kernels with a body
 };
 
-// The op's value with `real` for f32, through all passes and the backend, against the graph as it was before
-// the passes. Failures are GoogleTest's.
-Agreement check_value(const ir::OpCase& c, ir::DType real, const CompilePlanned& compile);
-// The same for the gradients of all its inputs.
-Agreement check_gradient(const ir::OpCase& c, ir::DType real, const CompilePlanned& compile);
+// A case, made ready for a backend.
+struct PlannedCase {
+  ir::Graph graph, planned;  // before the passes and behind them
+  std::map<std::string, ir::Tensor> feeds;
+  double tolerance;
+  ir::DType real;
+};
+// The op's value with `real` for f32.
+PlannedCase value_case(const ir::OpCase& c, ir::DType real);
+// The gradients of all its inputs; nothing where it has none.
+std::optional<PlannedCase> gradient_case(const ir::OpCase& c, ir::DType real);
+
+// What a backend's program makes of the planned graph, against the graph as it was before the passes.
+// Failures are GoogleTest's.
+Agreement check_case(const PlannedCase& c, Program& program);
 
 }  // namespace mezzo::codegen::testing

@@ -108,9 +108,7 @@ void NodeRuns::add(std::string what, const ir::Graph& graph, std::map<std::strin
   for (const auto& n : graph.nodes()) {
     if (ir::is_input(*n) || ir::is_state(*n) || ir::is_constant(*n) || ir::is_reshape(*n)) continue;
     try {
-      KernelSource s = ir::is_kernel(*n) ? codegen::cuda::emit_kernel(*n, nodes_)
-                                         : codegen::cuda::emit_product(*n, nodes_);
-      item.sources.emplace(n.get(), std::move(s));
+      item.sources.emplace(n.get(), kernels_.add(*n));
       nodes_++;
     } catch (const codegen::Unsupported& e) {
       unsupported_[concat(n->op().name, ": ", e.what())]++;
@@ -126,16 +124,8 @@ int NodeRuns::launches() const {
   return static_cast<int>(count);
 }
 
-std::vector<std::string> NodeRuns::texts() const {
-  std::vector<std::string> out;
-  for (const Item& item : items_)
-    for (const auto& n : item.graph->nodes())
-      if (auto it = item.sources.find(n.get()); it != item.sources.end()) out.push_back(it->second.text);
-  return out;
-}
-
 void NodeRuns::run(const std::function<void(const std::string& what, const Outcome&)>& tell) {
-  auto module = Module::load(texts());
+  const Module& module = kernels_.module();
   for (const Item& item : items_) {
     std::map<ir::Value, Tensor, bool (*)(const ir::Value&, const ir::Value&)> values(
         [](const ir::Value& a, const ir::Value& b) {
@@ -158,7 +148,7 @@ void NodeRuns::run(const std::function<void(const std::string& what, const Outco
               if (double v = std::fabs(t->get(i)); std::isfinite(v))
                 o.greatest_input = std::max(o.greatest_input, v);
         try {
-          o.got = run_node(*module, it->second, *n, inputs, &o.traffic);
+          o.got = run_node(module, it->second, *n, inputs, &o.traffic);
         } catch (const Fault& e) {
           o.fault = e.what();
         }

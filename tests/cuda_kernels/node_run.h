@@ -3,9 +3,8 @@
 #include <functional>
 #include <map>
 
-#include "codegen/cuda/source.h"
 #include "ir/eval.h"
-#include "tests/cuda_sim/sim.h"
+#include "simulated_program.h"
 
 namespace mezzo::cuda_sim {
 
@@ -44,7 +43,6 @@ class NodeRuns {
   int launches() const;
   // Nodes without CUDA kernels, by reason.
   const std::map<std::string, int>& unsupported() const { return unsupported_; }
-  std::vector<std::string> texts() const;
 
  private:
   struct Item {
@@ -54,6 +52,7 @@ class NodeRuns {
     std::map<const ir::Node*, codegen::cuda::KernelSource> sources;
   };
   std::vector<Item> items_;
+  SimulatedKernels kernels_;
   int nodes_ = 0;
   std::map<std::string, int> unsupported_;
 };

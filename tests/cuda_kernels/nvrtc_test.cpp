@@ -8,6 +8,7 @@
 
 #include "codegen/cuda/libraries.h"
 #include "comparison.h"
+#include "ir/build.h"
 #include "nets.h"
 #include "passes/option_text.h"
 #include "passes/pipeline.h"
@@ -46,33 +47,69 @@ struct Kernel {
   bool wide = false;  // reads packs of 16 bytes
 };
 
-// The kernels of nets with the sizes of real ones. Equal ones once.
-std::vector<Kernel> kernels_of_nets() {
-  std::vector<Kernel> out;
-  std::set<std::string> seen;
-  int number = 0;
-  auto add = [&](const char* what, Net net, const char* options) {
-    auto planned = passes::run_pipeline(std::move(net.graph), passes::read_options(options));
-    for (const auto& n : planned.step.nodes()) {
+// Kernels of planned graphs, equal ones once.
+class Kernels {
+ public:
+  void add(const std::string& what, const ir::Graph& planned) {
+    for (const auto& n : planned.nodes()) {
       if (ir::is_input(*n) || ir::is_state(*n) || ir::is_constant(*n) || ir::is_reshape(*n)) continue;
-      auto emit = [&](int k) {
-        return ir::is_kernel(*n) ? cuda::emit_kernel(*n, k) : cuda::emit_product(*n, k);
-      };
-      if (!seen.insert(emit(0).text).second) continue;
-      cuda::KernelSource s = emit(number++);
-      out.push_back({concat(what, " ", s.detail), s.text, s.text.find(", 16>(") != std::string::npos});
+      if (ir::is_time_loop(*n)) {
+        add(what, *n->body);
+        continue;
+      }
+      if (!seen_.insert(cuda::emit_node(*n, 0).text).second) continue;
+      cuda::KernelSource s = cuda::emit_node(*n, static_cast<int>(all_.size()));
+      all_.push_back({concat(what, " ", s.detail), s.text, s.text.find(", 16>(") != std::string::npos});
     }
+  }
+  const std::vector<Kernel>& all() const { return all_; }
+
+ private:
+  std::set<std::string> seen_;
+  std::vector<Kernel> all_;
+};
+
+// Those of nets with the sizes of real ones, and of ops that these do not have.
+Kernels kernels_of_nets() {
+  Kernels out;
+  auto add = [&](const char* what, Net net, const char* options) {
+    out.add(what, passes::run_pipeline(std::move(net.graph), passes::read_options(options)).step);
   };
   add("dense", dense_net(256, 1024, 10), "optimizer=sgd lr=0.1 momentum=0.9");
   add("convolution", convolution_net(64, 64, 56), "low=f16 loss_scale=dynamic optimizer=sgd lr=0.1");
   add("transformer", transformer_block(8, 512, 768, 12), "low=bf16 optimizer=adamw lr=0.01 clip_norm=1");
+  ir::Graph g;
+  auto input = [&](ir::DType t, const ir::Dims& dims) {
+    return g.input(concat("x", g.nodes().size()), {t, dims});
+  };
+  auto output = [&](ir::Value v) { g.outputs.push_back({concat("y", g.outputs.size()), v}); };
+  for (int64_t k : {1, 40, 20000})
+    for (ir::DType t : {ir::DType::bf16, ir::DType::f64})
+      output(g.add(ir::get_op("TopK"), {input(t, {8, 50257})}, {{"k", k}})->out());
+  output(g.add(ir::get_op("TopK"), {input(ir::DType::f32, {4096, 8})}, {{"k", int64_t{2}}})->out(1));
+  output(ir::recurrence(input(ir::DType::f32, {64, 4096}), input(ir::DType::f32, {64, 4096}), 1, true));
+  output(ir::recurrence({}, input(ir::DType::i64, {64, 4096}), 0, false));
+  for (const ir::OpDef* op : ir::all_ops()) {
+    if (op->meaning != ir::Meaning::scalar || !op->scalar.real) continue;
+    ir::Values operands;
+    for (int i = 0; i < op->max_inputs; i++) operands.push_back(input(ir::DType::f64, {1000}));
+    output(g.add(*op, operands)->out());
+  }
+  constexpr int64_t kWidth = 256;
+  output(g.add(ir::get_op("LSTM"),
+               {input(ir::DType::f32, {16, 32, kWidth}), input(ir::DType::f32, {1, 4 * kWidth, kWidth}),
+                input(ir::DType::f32, {1, 4 * kWidth, kWidth})},
+               {{"hidden_size", kWidth}})
+             ->out());
+  out.add("ops", passes::run_pipeline(std::move(g), {}, {.training = false, .first = "expand"}).step);
   return out;
 }
 
 TEST(CudaKernels, CompileWithoutSpills) {
   const auto& nvrtc = cuda::nvrtc_library();
   if (!nvrtc || nvrtc.library.path.find("fake_cuda") != std::string::npos) GTEST_SKIP() << "no NVRTC here";
-  std::vector<Kernel> kernels = kernels_of_nets();
+  const Kernels all = kernels_of_nets();
+  const std::vector<Kernel>& kernels = all.all();
   constexpr size_t kPerProgram = 8;
   const int archs[] = {80, 90, 100, 120};
   size_t programs = (kernels.size() + kPerProgram - 1) / kPerProgram;

@@ -25,11 +25,26 @@ double rint(double);
 float truncf(float);
 double trunc(double);
 float expf(float);
-double exp(double);
 float logf(float);
-double log(double);
 float tanhf(float);
+double exp(double);
+double expm1(double);
+double log(double);
+double log1p(double);
+double pow(double, double);
 double tanh(double);
+double erf(double);
+double sin(double);
+double cos(double);
+double tan(double);
+double asin(double);
+double acos(double);
+double atan(double);
+double sinh(double);
+double cosh(double);
+double asinh(double);
+double acosh(double);
+double atanh(double);
 float fmodf(float, float);
 double fmod(double, double);
 float copysignf(float, float);
@@ -133,6 +148,11 @@ inline void store8(void* p, Bytes8 v) { store((Bytes8*)p, v); }
 inline u32 bits_of(float x) {
   u32 u;
   __builtin_memcpy(&u, &x, 4);
+  return u;
+}
+inline u64 bits_of(double x) {
+  u64 u;
+  __builtin_memcpy(&u, &x, 8);
   return u;
 }
 inline float float_of(u32 u) {
