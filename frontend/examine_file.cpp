@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "frontend/copies.h"
 #include "frontend/functions.h"
 #include "frontend/input_shapes.h"
 #include "frontend/names.h"
@@ -17,9 +18,6 @@ namespace mezzo::frontend {
 namespace {
 
 using Level = Finding::Level;
-
-// The names that TorchScript's and the dynamo exporter give to tensors they computed.
-bool is_made_up(std::string_view name) { return name.starts_with("onnx::") || name.starts_with("val_"); }
 
 bool is_product(std::string_view op) {
   return op == "Conv" || op == "ConvTranspose" || op == "Gemm" || op == "MatMul";
@@ -108,38 +106,15 @@ class FileExaminer {
         "--tie-aliases trains all names of an initializer as one parameter");
   }
 
-  // Folding a Transpose turns a tied weight into two tensors.
   void copied_weights() {
-    std::map<std::vector<int64_t>, std::vector<const onnx::TensorProto*>> named;  // 2-D, by dims
-    for (const auto& tensor : graph_.initializer())
-      if (tensor.dims_size() == 2 && float_initializer(tensor.name()) && !is_made_up(tensor.name()))
-        named[{tensor.dims(0), tensor.dims(1)}].push_back(&tensor);
     std::vector<std::string> found;
-    for (const auto& tensor : graph_.initializer()) {
-      if (tensor.dims_size() != 2 || !float_initializer(tensor.name()) || !is_made_up(tensor.name()))
-        continue;
-      auto candidates = named.find({tensor.dims(1), tensor.dims(0)});
-      if (candidates == named.end()) continue;
-      ir::Tensor copy = read_tensor(tensor, model_.external(), tensor.name());
-      for (const onnx::TensorProto* other : candidates->second)
-        if (is_transposed(copy, read_tensor(*other, model_.external(), other->name())))
-          found.push_back(concat(printable(tensor.name()), " = transposed ", printable(other->name())));
-    }
-    add(Level::warning, "copied-weight", std::move(found),
-        "a weight that two layers shared stands in the file twice: the copies are trained apart",
-        "export with do_constant_folding=False (dynamo: optimize=False), which keeps one weight and a "
-        "Transpose");
-  }
-
-  static bool is_transposed(const ir::Tensor& a, const ir::Tensor& b) {
-    int64_t rows = a.dims()[0], columns = a.dims()[1];
-    bool varies = false;
-    for (int64_t r = 0; r < rows; r++)
-      for (int64_t c = 0; c < columns; c++) {
-        if (!(a.get(r * columns + c) == b.get(c * rows + r))) return false;
-        varies |= a.get(r * columns + c) != a.get(0);
-      }
-    return varies;
+    for (auto& [name, copy] : find_copies(model_))
+      found.push_back(
+          concat(printable(name), copy.transposed ? " = transposed " : " = repeated ", printable(copy.of)));
+    add(Level::note, "copied-weight", std::move(found),
+        "a weight with several uses stands in the file more than once, as the exporter computed with it: the "
+        "copies are trained and saved as one parameter, under its name",
+        "");
   }
 
   // Exports for inference drop Dropout. What shows such an export: merged or folded weights.
@@ -191,7 +166,7 @@ class FileExaminer {
       if (is_product(flat.node->op_type()))
         for (const std::string& input : flat.node->input()) {
           const onnx::TensorProto* tensor = float_initializer(input);
-          if (tensor && tensor->dims_size() > 1 && is_made_up(input) && seen.insert(input).second)
+          if (tensor && tensor->dims_size() > 1 && may_be_weight(input) && seen.insert(input).second)
             found.push_back(printable(input));
         }
     add(Level::note, "renamed-weight", std::move(found),

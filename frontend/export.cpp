@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <set>
 
+#include "frontend/copies.h"
 #include "frontend/limits.h"
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
@@ -86,7 +87,12 @@ class Patch {
                            ", its new value is ", value ? ir::to_string(value->type()) : "missing"),
                     printable(name));
     }
+    for (auto& [name, copy] : find_copies(model))
+      if (auto weight = values.find(copy.of); weight != values.end())
+        values_.emplace(name, std::make_shared<const ir::Tensor>(copied(*weight->second, copy)));
   }
+
+  bool is_replaced(const std::string& name) const { return values_.count(name) > 0; }
 
   bool is_external(const std::string& name) const {
     auto it = stored_.find(name);
@@ -132,7 +138,7 @@ class Patch {
         auto moved = externals.find(name);
         if (moved != externals.end())
           append_bytes(out, kGraphInitializer, patch_tensor(field.payload, {}, &moved->second));
-        else if (values_.count(name))
+        else if (is_replaced(name))
           append_bytes(out, kGraphInitializer, patch_tensor(field.payload, bytes_of(value(name)), nullptr));
         else
           out.append(field.whole);
@@ -170,7 +176,7 @@ class Patch {
   }
 
   const ModelFile& model_;
-  const Values& values_;
+  Values values_;  // those given, and the copies of them
   std::map<std::string, const onnx::TensorProto*> stored_;
   std::map<std::string, const onnx::TensorProto*> aliases_;  // by the alias's name: the tensor it copies
 };
@@ -197,7 +203,7 @@ void export_model(const ModelFile& model, const Values& values, const std::strin
   for (const auto& tensor : model.proto().graph().initializer()) {
     if (tensor.data_location() != 1) continue;
     external.push_back(tensor.name());
-    move |= values.count(tensor.name()) > 0;
+    move |= patch.is_replaced(tensor.name());
   }
   std::map<std::string, Range> ranges;
   if (!external.empty() && move) {

@@ -52,7 +52,8 @@ Importer::Importer(const ModelFile& model, const ImportOptions& options)
       graph_(result_.graph),
       functions_(model),
       knowledge_(result_.graph, options.values),
-      scopes_(1) {
+      scopes_(1),
+      copies_(find_copies(model)) {
   for (const auto& tensor : model.proto().graph().initializer())
     initializers_.emplace(tensor.name(), &tensor);
 }
@@ -103,7 +104,8 @@ std::optional<Value> Importer::find(const std::string& name) {
   if (it == initializers_.end())
     throw Error(ErrorCode::bad_input, concat("nothing defines '", printable(name), "'"), printable(name));
   ir::Scope scope(graph_, ir::Phase::forward, {});
-  Value value = add_initializer(name, *it->second, true);
+  auto copy = copies_.find(name);
+  Value value = copy == copies_.end() ? add_initializer(name, *it->second, true) : add_copy(copy->second);
   scopes_.front()[name] = value;
   return value;
 }
@@ -115,6 +117,14 @@ Value Importer::add_initializer(const std::string& name, const onnx::TensorProto
   if (!trainable || !ir::is_float(start.dtype()) || start.count() == 0)
     return graph_.constant(std::move(start));
   return add_parameter(name, std::move(start));
+}
+
+Value Importer::add_copy(const Copy& copy) {
+  const Value weight = *find(copy.of);
+  if (copy.transposed) return ir::transpose(weight, {1, 0});
+  const int64_t count = weight.type().count();
+  const Value row = ir::reshape(weight, {1, count});
+  return ir::reshape(ir::expand(row, {ir::element_count(copy.dims) / count, count}), copy.dims);
 }
 
 Value Importer::add_parameter(const std::string& name, ir::Tensor start) {

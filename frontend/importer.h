@@ -4,6 +4,7 @@
 #include <deque>
 #include <unordered_map>
 
+#include "frontend/copies.h"
 #include "frontend/functions.h"
 #include "frontend/import.h"
 #include "frontend/knowledge.h"
@@ -47,6 +48,7 @@ class Importer {
   std::optional<ir::Value> find(const std::string& name);
   void bind(const std::string& name, ir::Value value);
   ir::Value add_initializer(const std::string& name, const onnx::TensorProto& tensor, bool trainable);
+  ir::Value add_copy(const Copy& copy);
   ir::Value add_parameter(const std::string& name, ir::Tensor start);
 
   // Training flags (import_training.cpp).
@@ -68,6 +70,7 @@ class Importer {
   Knowledge knowledge_;
   std::vector<std::unordered_map<std::string, std::optional<ir::Value>>> scopes_;
   std::unordered_map<std::string, const onnx::TensorProto*> initializers_;
+  std::map<std::string, Copy> copies_;  // initializers that follow from others
   std::unordered_map<std::string, ir::Values> sequences_;  // by name
   std::vector<UnsupportedNodes::Node> missing_;
   int64_t streams_ = 0;  // of random numbers in use

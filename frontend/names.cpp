@@ -1,5 +1,6 @@
 #include "frontend/names.h"
 
+#include <algorithm>
 #include <cstdint>
 
 namespace mezzo::frontend {
@@ -48,6 +49,18 @@ bool is_clean_text(std::string_view text) {
     text.remove_prefix(size);
   }
   return true;
+}
+
+bool is_made_up(std::string_view name) {
+  if (name.rfind("onnx::", 0) == 0 || name.find("Constant") != std::string_view::npos) return true;
+  size_t digits = name.find_last_not_of("0123456789");
+  if (digits == std::string_view::npos || digits + 1 == name.size() || name[digits] != '_') return false;
+  return std::all_of(name.begin(), name.end(),
+                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
+}
+
+bool may_be_weight(std::string_view name) {
+  return name.rfind("onnx::", 0) == 0 || name.rfind("val_", 0) == 0;
 }
 
 }  // namespace mezzo::frontend

@@ -10,22 +10,6 @@
 namespace mezzo::frontend {
 namespace {
 
-// Names that exporters make up: onnx::Conv_12 and val_3, slice_1, /layer/Constant_2. Weights keep the dotted
-// names of the program they come from, unless the exporter rewrote them (transposed, sliced, gathered).
-bool is_made_up(std::string_view name) {
-  if (name.rfind("onnx::", 0) == 0 || name.find("Constant") != std::string_view::npos) return true;
-  size_t digits = name.find_last_not_of("0123456789");
-  if (digits == std::string_view::npos || digits + 1 == name.size() || name[digits] != '_') return false;
-  return std::all_of(name.begin(), name.end(),
-                     [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'; });
-}
-
-// val_N and onnx::X_N are also what rewritten weights are called; other made-up names say which computation
-// was folded.
-bool may_be_weight(std::string_view name) {
-  return name.rfind("onnx::", 0) == 0 || name.rfind("val_", 0) == 0;
-}
-
 bool all_equal(const ir::Tensor& t) {
   for (int64_t i = 1; i < t.count(); i++)
     if (!(t.get(i) == t.get(0))) return false;
