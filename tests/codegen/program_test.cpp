@@ -4,9 +4,10 @@
 #include <filesystem>
 #include <fstream>
 
+#include "codegen/build_identity.h"
 #include "codegen/cpu/jit.h"
-#include "codegen/object_cache.h"
 #include "codegen/loops.h"
+#include "codegen/object_cache.h"
 #include "kernel_harness.h"
 
 namespace mezzo::codegen::testing {
@@ -164,6 +165,18 @@ TEST_F(CacheFolder, CodeIsCompiledOnce) {
   for (const auto& e : fs::directory_iterator(path_)) fs::resize_file(e.path(), 20);
   EXPECT_EQ(compile(1), 0) << "damaged";
   EXPECT_EQ(compile(1), 1);
+}
+
+// Code of another build may make another kernel of the same text.
+TEST(BuildIdentity, IsWhatTheLinkerWroteIntoThisFile) {
+  const std::string& identity = build_identity();
+  ASSERT_GE(identity.size(), 16u);
+  std::string bytes;
+  for (size_t i = 0; i < identity.size(); i += 2)
+    bytes += static_cast<char>(std::stoi(identity.substr(i, 2), nullptr, 16));
+  std::ifstream file("/proc/self/exe", std::ios::binary);
+  std::string own{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_NE(own.find(bytes), std::string::npos);
 }
 
 }  // namespace
