@@ -17,7 +17,6 @@ add_library(mezzo_settings INTERFACE)
 target_compile_options(mezzo_settings INTERFACE -Wall -Wextra -Wshadow -Wno-missing-field-initializers -ffp-contract=off
                        $<$<CXX_COMPILER_ID:GNU>:-Wno-restrict>  # g++ 12 sees overlaps in std::string that are not there
                        $<$<BOOL:${MEZZO_WERROR}>:-Werror>)
-target_link_options(mezzo_settings INTERFACE -Wl,--build-id)  # part of every cache key (codegen/build_identity.h)
 target_include_directories(mezzo_settings INTERFACE ${PROJECT_SOURCE_DIR} ${PROJECT_SOURCE_DIR}/ir/include
                            ${PROJECT_SOURCE_DIR}/runtime/include ${PROJECT_BINARY_DIR}/generated)
 

@@ -173,6 +173,20 @@ static void split(const Expr& e, int64_t divisor, Expr& divisible, Expr& rest) {
   }
 }
 
+// The greatest g > 1 that divides `divisor` and for which e = g * high + low with 0 <= low < g, by terms; 1 if there is none.
+static int64_t separate(const Expr& e, int64_t divisor, Expr& high, Expr& low) {
+  int64_t best = 1;
+  for (const Expr::Term& t : e.terms()) {
+    const int64_t g = std::gcd(divisor, t.coefficient);
+    if (g <= best) continue;
+    Expr multiple, rest;
+    split(e, g, multiple, rest);
+    if (rest.min() < 0 || rest.max() >= g) continue;
+    best = g, low = rest, high = floor_div(multiple, g);
+  }
+  return best;
+}
+
 Expr floor_div(const Expr& e, int64_t divisor) {
   check(divisor > 0, "floor_div by ", divisor);
   if (divisor == 1) return e;
@@ -181,14 +195,9 @@ Expr floor_div(const Expr& e, int64_t divisor) {
   Expr out(divisible.constant_ / divisor);
   for (const Expr::Term& t : divisible.terms_) out.add_term(t.coefficient / divisor, t.atom);
   if (rest.min() >= 0 && rest.max() < divisor) return out;
-  // A common factor of everything but the constant: (g*x + c) / (g*d) = (x + c/g) / d.
-  int64_t common = divisor;
-  for (const Expr::Term& t : rest.terms_) common = std::gcd(common, t.coefficient);
-  if (common > 1) {
-    Expr smaller(divide_down(rest.constant_, common));
-    for (const Expr::Term& t : rest.terms_) smaller.add_term(t.coefficient / common, t.atom);
-    return out + floor_div(smaller, divisor / common);
-  }
+  // (g*x + y) / (g*d) = x / d for 0 <= y < g.
+  Expr high, low;
+  if (int64_t g = separate(rest, divisor, high, low); g > 1) return out + floor_div(high, divisor / g);
   // (x / a) / b = x / (a*b).
   if (rest.constant_ == 0 && rest.terms_.size() == 1 && rest.terms_[0].coefficient == 1 &&
       rest.terms_[0].atom.kind == Expr::AtomKind::quotient)
@@ -203,14 +212,9 @@ Expr floor_mod(const Expr& e, int64_t divisor) {
   Expr divisible, rest;
   split(e, divisor, divisible, rest);
   if (rest.min() >= 0 && rest.max() < divisor) return rest;
-  // (g*x + c) % (g*d) = g * ((x + c/g) % d) + c % g.
-  int64_t common = divisor;
-  for (const Expr::Term& t : rest.terms_) common = std::gcd(common, t.coefficient);
-  if (common > 1) {
-    Expr smaller(divide_down(rest.constant_, common));
-    for (const Expr::Term& t : rest.terms_) smaller.add_term(t.coefficient / common, t.atom);
-    return floor_mod(smaller, divisor / common) * common + (rest.constant_ - smaller.constant_ * common);
-  }
+  // (g*x + y) % (g*d) = g * (x % d) + y for 0 <= y < g.
+  Expr high, low;
+  if (int64_t g = separate(rest, divisor, high, low); g > 1) return floor_mod(high, divisor / g) * g + low;
   // ((x % a) % b) = x % b when b divides a.
   if (rest.constant_ == 0 && rest.terms_.size() == 1 && rest.terms_[0].coefficient == 1 &&
       rest.terms_[0].atom.kind == Expr::AtomKind::remainder && rest.terms_[0].atom.number % divisor == 0)

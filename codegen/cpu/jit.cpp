@@ -23,8 +23,8 @@
 #include <optional>
 #include <thread>
 
-#include "codegen/build_identity.h"
 #include "codegen/cpu/emit_llvm.h"
+#include "codegen/cpu/generator_fingerprint.h"
 #include "codegen/object_cache.h"
 
 namespace mezzo::codegen::cpu {
@@ -176,8 +176,7 @@ int jit_lanes() { return host().traits.lanes; }
 
 std::unique_ptr<CompiledKernels> compile_kernels(std::vector<KernelSource> sources,
                                                  const JitOptions& options) {
-  // What a kernel text becomes depends on this library's code: entries of other builds are others.
-  ObjectCache cache(build_identity().empty() ? "" : options.cache_dir);
+  ObjectCache cache(options.cache_dir);
   host();
   // Neighbouring kernels tend to be alike in size; dealing them out keeps the modules even.
   auto modules =
@@ -193,8 +192,8 @@ std::unique_ptr<CompiledKernels> compile_kernels(std::vector<KernelSource> sourc
   }
   auto build = [&](size_t m) noexcept {
     try {
-      std::string text = concat("mezzo ", build_identity(), " llvm ", LLVM_VERSION_STRING, " ", host().triple,
-                                " ", host().features, "\n");
+      std::string text = concat("mezzo ", kGeneratorFingerprint, " llvm ", LLVM_VERSION_STRING, " ",
+                                host().triple, " ", host().features, "\n");
       for (const KernelSource& s : parts[m]) text += s.name + ":\n" + s.text;
       const std::string key = ObjectCache::key(text), listing_key = ObjectCache::key("listing " + text);
       const std::string dump =
