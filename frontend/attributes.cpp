@@ -127,7 +127,7 @@ void malformed(const Call& call, const std::string& why) {
               printable(call.label));
 }
 
-void read_attributes(const onnx::NodeProto& node, const ExternalData& external, Call& call) {
+void read_attributes(const onnx::NodeProto& node, const Payloads& payloads, Call& call) {
   for (const auto& a : node.attribute()) {
     const std::string& name = a.name();
     if (!a.ref_attr_name().empty())
@@ -146,7 +146,7 @@ void read_attributes(const onnx::NodeProto& node, const ExternalData& external, 
       case kTensor:
         if (dtype_of(a.t().data_type()))
           call.attrs[name] =
-              std::make_shared<const ir::Tensor>(read_tensor(a.t(), external, concat(call.label, ".", name)));
+              std::make_shared<const ir::Tensor>(read_tensor(a.t(), payloads, concat(call.label, ".", name)));
         else
           unsupported(call,
                       concat("attribute '", printable(name), "' holds ", onnx_type_name(a.t().data_type())));

@@ -26,13 +26,20 @@ std::string ends_of(const Weight& weight, const ModelFile& model) {
   const onnx::TensorProto& tensor = *weight.tensor;
   if (const std::string& raw = tensor.raw_data(); raw.size() == bytes) {
     append(raw.data(), raw.data() + bytes - size);
+  } else if (auto cut = model.payloads()->cut.find(&tensor);
+             cut != model.payloads()->cut.end() && cut->second.size == bytes) {
+    std::byte first[8], last[8];
+    model.payloads()->own.read(cut->second.offset, {first, size});
+    model.payloads()->own.read(cut->second.offset + bytes - size, {last, size});
+    append(reinterpret_cast<const char*>(first), reinterpret_cast<const char*>(last));
   } else if (auto external = external_range(tensor, tensor.name())) {
     std::byte first[8], last[8];
-    model.external().read(tensor.name(), external->location, external->offset, {first, size});
-    model.external().read(tensor.name(), external->location, external->offset + bytes - size, {last, size});
+    const ExternalData& files = model.payloads()->external;
+    files.read(tensor.name(), external->location, external->offset, {first, size});
+    files.read(tensor.name(), external->location, external->offset + bytes - size, {last, size});
     append(reinterpret_cast<const char*>(first), reinterpret_cast<const char*>(last));
   } else {
-    ir::Tensor t = read_tensor(tensor, model.external(), tensor.name());
+    ir::Tensor t = read_tensor(tensor, *model.payloads(), tensor.name());
     const auto* data = reinterpret_cast<const char*>(t.data());
     append(data, data + bytes - size);
   }
@@ -86,8 +93,8 @@ std::map<std::string, Copy> find_copies(const ModelFile& model) {
       const bool repeats = weight.type.count() % count == 0;
       const bool turns = dims.size() == 2 && of.type.dims == ir::Dims{dims[1], dims[0]};
       if (!repeats && !turns) continue;
-      const ir::Tensor copy = read_tensor(*weight.tensor, model.external(), weight.tensor->name());
-      const ir::Tensor original = read_tensor(*of.tensor, model.external(), of.tensor->name());
+      const ir::Tensor copy = read_tensor(*weight.tensor, *model.payloads(), weight.tensor->name());
+      const ir::Tensor original = read_tensor(*of.tensor, *model.payloads(), of.tensor->name());
       if (all_equal(original)) continue;
       Copy how{of.tensor->name(), turns, dims};
       bool same = turns && same_bytes(copy, copied(original, how));

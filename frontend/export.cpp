@@ -8,6 +8,8 @@
 #include "frontend/limits.h"
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
+#include "frontend/onnx_fields.h"
+#include "frontend/pieces.h"
 #include "frontend/tensor_reader.h"
 #include "frontend/wire.h"
 #include "ir/atomic_file.h"
@@ -16,14 +18,6 @@ namespace mezzo::frontend {
 namespace {
 
 using Values = std::map<std::string, ir::TensorPtr>;
-
-// Field numbers of the messages on the way to an initializer.
-constexpr uint32_t kModelGraph = 7, kGraphNode = 1, kGraphInitializer = 5, kGraphInput = 11, kTensorName = 8,
-                   kTensorRaw = 9, kTensorExternal = 13, kTensorLocation = 14;
-
-std::string_view bytes_of(const ir::Tensor& t) {
-  return {reinterpret_cast<const char*>(t.data()), static_cast<size_t>(t.bytes())};
-}
 
 bool is_payload(uint32_t field) {
   return (field >= 4 && field <= 7) || (field >= 9 && field <= 11) || field == kTensorExternal ||
@@ -36,26 +30,40 @@ struct Range {
   std::string location;
   uint64_t offset = 0, length = 0;
 };
-std::string patch_tensor(std::string_view message, std::string_view raw, const Range* external) {
-  std::string out;
+Pieces patch_tensor(std::string_view message, ir::StartValue value, const Range* external) {
+  Pieces out;
   WireReader reader(message, "the model");
   for (WireField field; reader.next(field);)
-    if (!is_payload(field.number)) out.append(field.whole);
+    if (!is_payload(field.number)) out.add(field.whole);
   if (!external) {
-    append_bytes(out, kTensorRaw, raw);
+    Pieces elements;
+    elements.add(std::move(value));
+    out.add_field(kTensorRaw, std::move(elements));
     return out;
   }
-  auto entry = [&](std::string_view key, std::string_view value) {
+  std::string reference;
+  auto entry = [&](std::string_view key, std::string_view text) {
     std::string pair;
     append_bytes(pair, 1, key);
-    append_bytes(pair, 2, value);
-    append_bytes(out, kTensorExternal, pair);
+    append_bytes(pair, 2, text);
+    append_bytes(reference, kTensorExternal, pair);
   };
   entry("location", external->location);
   entry("offset", std::to_string(external->offset));
   entry("length", std::to_string(external->length));
-  append_varint(out, kTensorLocation << 3);
-  append_varint(out, 1);
+  append_varint(reference, kTensorLocation << 3);
+  append_varint(reference, 1);
+  out.add(reference);
+  return out;
+}
+
+// A tensor as it was, with the payload back in its place.
+Pieces restore_tensor(std::string_view message, const CutPayload& payload) {
+  Pieces out, elements;
+  elements.add(payload);
+  out.add(message.substr(0, payload.at));
+  out.add_field(kTensorRaw, std::move(elements));
+  out.add(message.substr(payload.at));
   return out;
 }
 
@@ -69,7 +77,7 @@ std::string name_of_tensor(std::string_view message) {
 
 class Patch {
  public:
-  Patch(const ModelFile& model, const Values& values) : model_(model), values_(values) {
+  Patch(const ModelFile& model, const Values& values) : model_(model) {
     for (const auto& tensor : model.proto().graph().initializer()) stored_[tensor.name()] = &tensor;
     for (const auto& node : model.proto().graph().node())
       if (node.op_type() == "Identity" && node.input_size() == 1 && node.output_size() == 1 &&
@@ -86,10 +94,13 @@ class Patch {
                     concat("initializer '", printable(name), "' is ", ir::to_string(type),
                            ", its new value is ", value ? ir::to_string(value->type()) : "missing"),
                     printable(name));
+      values_.emplace(name, value);
     }
     for (auto& [name, copy] : find_copies(model))
       if (auto weight = values.find(copy.of); weight != values.end())
-        values_.emplace(name, std::make_shared<const ir::Tensor>(copied(*weight->second, copy)));
+        values_.emplace(name,
+                        ir::StartValue({weight->second->dtype(), copy.dims},
+                                       [from = weight->second, how = copy] { return copied(*from, how); }));
   }
 
   bool is_replaced(const std::string& name) const { return values_.count(name) > 0; }
@@ -100,23 +111,24 @@ class Patch {
   }
 
   // The value of an initializer as it is to be stored: new, or as read.
-  ir::Tensor value(const std::string& name) const {
+  ir::StartValue value(const std::string& name) const {
     const onnx::TensorProto& tensor = *find(name);
     auto it = values_.find(name);
-    if (it == values_.end()) return read_tensor(tensor, model_.external(), name);
-    ir::DType stored = tensor_type(tensor, name).dtype;
-    return it->second->dtype() == stored ? *it->second : it->second->cast(stored);
+    if (it == values_.end()) return start_value(tensor, model_.payloads(), name);
+    ir::Type stored = tensor_type(tensor, name);
+    if (it->second.type().dtype == stored.dtype) return it->second;
+    return {stored, [value = it->second, to = stored.dtype] { return value.share()->cast(to); }};
   }
 
   // `externals`: where external tensors now stand; the others are written inline.
-  std::string model(const std::map<std::string, Range>& externals) const {
-    std::string out;
-    WireReader reader(model_.bytes(), "the model");
+  Pieces model(const std::map<std::string, Range>& externals) const {
+    Pieces out;
+    WireReader reader(model_.outline(), "the model");
     for (WireField field; reader.next(field);) {
       if (field.number == kModelGraph && field.type == WireType::bytes)
-        append_bytes(out, kModelGraph, graph(field.payload, externals));
+        out.add_field(kModelGraph, graph(field.payload, externals));
       else
-        out.append(field.whole);
+        out.add(field.whole);
     }
     return out;
   }
@@ -128,29 +140,36 @@ class Patch {
     return it == aliases_.end() ? nullptr : it->second;
   }
 
-  std::string graph(std::string_view message, const std::map<std::string, Range>& externals) const {
-    std::string out;
+  Pieces graph(std::string_view message, const std::map<std::string, Range>& externals) const {
+    Pieces out;
     WireReader reader(message, "the model");
-    std::map<std::string, std::string> alias_source;  // initializer -> its message, for the aliases
+    int initializer = 0;
     for (WireField field; reader.next(field);) {
-      if (field.type == WireType::bytes && field.number == kGraphInitializer) {
-        std::string name = name_of_tensor(field.payload);
-        auto moved = externals.find(name);
-        if (moved != externals.end())
-          append_bytes(out, kGraphInitializer, patch_tensor(field.payload, {}, &moved->second));
-        else if (is_replaced(name))
-          append_bytes(out, kGraphInitializer, patch_tensor(field.payload, bytes_of(value(name)), nullptr));
-        else
-          out.append(field.whole);
-      } else if (field.type == WireType::bytes && field.number == kGraphNode &&
-                 is_replaced_alias(field.payload)) {
-        continue;
-      } else {
-        out.append(field.whole);
-      }
+      if (field.type == WireType::bytes && field.number == kGraphInitializer)
+        add_initializer(out, field, initializer++, externals);
+      else if (field.type != WireType::bytes || field.number != kGraphNode ||
+               !is_replaced_alias(field.payload))
+        out.add(field.whole);
     }
     for (auto& [name, tensor] : aliases_) append_alias(out, name, *tensor);
     return out;
+  }
+
+  void add_initializer(Pieces& out, const WireField& field, int number,
+                       const std::map<std::string, Range>& externals) const {
+    std::string name = name_of_tensor(field.payload);
+    auto moved = externals.find(name);
+    const auto& all = model_.proto().graph().initializer();
+    const auto& payloads = model_.payloads()->cut;
+    auto cut = number < all.size() ? payloads.find(&all[number]) : payloads.end();
+    if (moved != externals.end())
+      out.add_field(kGraphInitializer, patch_tensor(field.payload, {}, &moved->second));
+    else if (is_replaced(name))
+      out.add_field(kGraphInitializer, patch_tensor(field.payload, value(name), nullptr));
+    else if (cut != payloads.end())
+      out.add_field(kGraphInitializer, restore_tensor(field.payload, cut->second));
+    else
+      out.add(field.whole);
   }
 
   bool is_replaced_alias(std::string_view message) const {
@@ -159,24 +178,25 @@ class Patch {
            node.op_type() == "Identity" && node.output_size() == 1 && aliases_.count(node.output(0));
   }
 
-  void append_alias(std::string& out, const std::string& name, const onnx::TensorProto& tensor) const {
+  void append_alias(Pieces& out, const std::string& name, const onnx::TensorProto& tensor) const {
     onnx::TensorProto own;
     *own.mutable_dims() = tensor.dims();
     own.set_data_type(tensor.data_type());
     own.set_name(name);
-    own.set_raw_data(std::string(bytes_of(value(name))));
-    append_bytes(out, kGraphInitializer, own.SerializeAsString());
+    out.add_field(kGraphInitializer, patch_tensor(own.SerializeAsString(), value(name), nullptr));
     if (model_.proto().ir_version() >= 4) return;
     onnx::ValueInfoProto input;  // before IR version 4 every initializer is a graph input too
     input.set_name(name);
     auto* type = input.mutable_type()->mutable_tensor_type();
     type->set_elem_type(tensor.data_type());
     for (int64_t d : tensor.dims()) type->mutable_shape()->add_dim()->set_dim_value(d);
-    append_bytes(out, kGraphInput, input.SerializeAsString());
+    Pieces declared;
+    declared.add(input.SerializeAsString());
+    out.add_field(kGraphInput, std::move(declared));
   }
 
   const ModelFile& model_;
-  Values values_;  // those given, and the copies of them
+  std::map<std::string, ir::StartValue> values_;  // those given, and the copies of them
   std::map<std::string, const onnx::TensorProto*> stored_;
   std::map<std::string, const onnx::TensorProto*> aliases_;  // by the alias's name: the tensor it copies
 };
@@ -193,7 +213,9 @@ bool same_directory(const std::string& a, const std::string& b) {
 }  // namespace
 
 std::string patch_model(const ModelFile& model, const Values& values) {
-  return Patch(model, values).model({});
+  std::string out;
+  Patch(model, values).model({}).write(model.payloads()->own, [&](std::string_view bytes) { out += bytes; });
+  return out;
 }
 
 void export_model(const ModelFile& model, const Values& values, const std::string& path) {
@@ -212,29 +234,29 @@ void export_model(const ModelFile& model, const Values& values, const std::strin
     ir::AtomicFile data(data_path);
     uint64_t offset = 0;
     for (const std::string& name : external) {
-      ir::Tensor value = patch.value(name);
+      ir::TensorPtr value = patch.value(name).share();
       constexpr uint64_t kPage = 4096;  // so that readers can map each tensor by itself
       std::string gap((kPage - offset % kPage) % kPage, '\0');
       data.write(gap);
-      data.write(bytes_of(value));
+      data.write(bytes_of(*value));
       offset += gap.size();
       ranges[name] = {std::filesystem::path(data_path).filename().string(), offset,
-                      static_cast<uint64_t>(value.bytes())};
-      offset += static_cast<uint64_t>(value.bytes());
+                      static_cast<uint64_t>(value->bytes())};
+      offset += static_cast<uint64_t>(value->bytes());
     }
-    std::string bytes = patch.model(ranges);
     ir::AtomicFile file(path);
-    file.write(bytes);
+    patch.model(ranges).write(model.payloads()->own, [&](std::string_view bytes) { file.write(bytes); });
     data.commit();
     file.commit();
     return;
   }
-  std::string bytes = patch.model({});
-  if (static_cast<int64_t>(bytes.size()) > kMaxFileBytes)
+  const Pieces pieces = patch.model({});
+  if (pieces.size() > static_cast<uint64_t>(kMaxFileBytes))
     throw Error(ErrorCode::unsupported,
-                concat("'", path, "' would have ", bytes.size(), " bytes, more than a model file can"), path);
+                concat("'", path, "' would have ", pieces.size(), " bytes, more than a model file can"),
+                path);
   ir::AtomicFile file(path);
-  file.write(bytes);
+  pieces.write(model.payloads()->own, [&](std::string_view bytes) { file.write(bytes); });
   file.commit();
 }
 

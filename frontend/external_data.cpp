@@ -14,29 +14,11 @@
 
 #include "frontend/limits.h"
 #include "frontend/names.h"
+#include "frontend/open_file.h"
 #include "mezzo/error.h"
 
 namespace mezzo::frontend {
 namespace {
-
-class File {
- public:
-  explicit File(int fd) : fd_(fd) {}
-  ~File() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  File(const File&) = delete;
-  File& operator=(const File&) = delete;
-  int fd() const { return fd_; }
-  int release() {
-    int fd = fd_;
-    fd_ = -1;
-    return fd;
-  }
-
- private:
-  int fd_;
-};
 
 std::optional<std::string> real_path(const std::string& path) {
   std::unique_ptr<char, decltype(&std::free)> resolved(::realpath(path.c_str(), nullptr), &std::free);
@@ -53,7 +35,7 @@ std::string directory_of(const std::string& path) {
 // Opens root/relative without ever leaving root, following links only as long as they stay beneath it.
 // Non-blocking, so that a pipe in place of a file cannot hang us. Returns -1 with errno set.
 int open_beneath(const std::string& root, const std::string& relative) {
-  File directory(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  OpenFile directory(::open(root.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (directory.fd() < 0) return -1;
   open_how how{};
   how.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK;
@@ -68,7 +50,7 @@ int open_beneath(const std::string& root, const std::string& relative) {
     errno = EXDEV;
     return -1;
   }
-  File file(::open(resolved->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
+  OpenFile file(::open(resolved->c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOFOLLOW));
   if (file.fd() < 0) return -1;
   struct stat opened {
   }, named{};
@@ -160,14 +142,14 @@ int ExternalData::open(std::string_view tensor, const std::string& location) con
 }
 
 uint64_t ExternalData::size(std::string_view tensor, const std::string& location) const {
-  File file(open(tensor, location));
+  OpenFile file(open(tensor, location));
   struct stat status = status_of(file.fd(), tensor, location);
   return static_cast<uint64_t>(std::max<off_t>(status.st_size, 0));
 }
 
 void ExternalData::read(std::string_view tensor, const std::string& location, uint64_t offset,
                         std::span<std::byte> out) const {
-  File file(open(tensor, location));
+  OpenFile file(open(tensor, location));
   struct stat status = status_of(file.fd(), tensor, location);
   auto refuse = [&](const std::string& why) {
     throw Error(ErrorCode::bad_input, concat("external data file '", printable(location), "' ", why),

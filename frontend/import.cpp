@@ -113,10 +113,10 @@ std::optional<Value> Importer::find(const std::string& name) {
 void Importer::bind(const std::string& name, Value value) { scopes_.back()[name] = value; }
 
 Value Importer::add_initializer(const std::string& name, const onnx::TensorProto& tensor, bool trainable) {
-  ir::Tensor start = read_tensor(tensor, model_.external(), name);
-  if (!trainable || !ir::is_float(start.dtype()) || start.count() == 0)
-    return graph_.constant(std::move(start));
-  return add_parameter(name, std::move(start));
+  ir::StartValue start = start_value(tensor, model_.payloads(), name);
+  const ir::Type& stored = start.type();
+  if (!trainable || !ir::is_float(stored.dtype) || stored.count() == 0) return graph_.constant(start.copy());
+  return add_parameter(name, start, stored.dtype);
 }
 
 Value Importer::add_copy(const Copy& copy) {
@@ -127,14 +127,16 @@ Value Importer::add_copy(const Copy& copy) {
   return ir::reshape(ir::expand(row, {ir::element_count(copy.dims) / count, count}), copy.dims);
 }
 
-Value Importer::add_parameter(const std::string& name, ir::Tensor start) {
+Value Importer::add_parameter(const std::string& name, ir::StartValue start, ir::DType stored) {
   if (name.rfind("mezzo.", 0) == 0)
     throw Error(ErrorCode::unsupported,
                 concat("initializer '", printable(name), "' has a name that is reserved"), printable(name));
-  ir::DType stored = start.dtype();
-  if (ir::is_low(stored)) start = start.cast(ir::DType::f32);
+  if (ir::is_low(start.type().dtype)) {
+    ir::Type wide{ir::DType::f32, start.type().dims};
+    start = {std::move(wide), [low = std::move(start)] { return low.share()->cast(ir::DType::f32); }};
+  }
   Value state = graph_.state(name, start.type(), ir::StateKind::parameter);
-  graph_.tensors[name] = std::make_shared<const ir::Tensor>(std::move(start));
+  graph_.tensors[name] = std::move(start);
   return ir::cast(state, stored);
 }
 
@@ -191,7 +193,7 @@ void Importer::build(const FlatNode& flat, Call& call) {
     unsupported(call, concat("no operator of domain '", printable(flat.domain), "' is known"),
                 "export without graph optimisations that use operators outside ONNX");
   if (!contrib && !is_onnx_op(call.op)) malformed(call, "ONNX has no such operator");
-  read_attributes(*flat.node, model_.external(), call);
+  read_attributes(*flat.node, *model_.payloads(), call);
   if (contrib) translate_contrib(call);
   size_t first = graph_.size();
   if (contrib) {

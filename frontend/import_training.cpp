@@ -107,7 +107,7 @@ void Importer::pass_identity(const FlatNode& flat, Call& call) {
     return;
   }
   ir::Scope scope(graph_, ir::Phase::forward, {});
-  call.results = Values{add_parameter(alias, graph_.tensors.at(state->s("name"))->cast(value.dtype()))};
+  call.results = Values{add_parameter(alias, graph_.tensors.at(state->s("name")), value.dtype())};
 }
 
 }  // namespace mezzo::frontend

@@ -49,7 +49,7 @@ class Importer {
   void bind(const std::string& name, ir::Value value);
   ir::Value add_initializer(const std::string& name, const onnx::TensorProto& tensor, bool trainable);
   ir::Value add_copy(const Copy& copy);
-  ir::Value add_parameter(const std::string& name, ir::Tensor start);
+  ir::Value add_parameter(const std::string& name, ir::StartValue start, ir::DType stored);
 
   // Training flags (import_training.cpp).
   void set_training(Call& call);
@@ -73,7 +73,7 @@ class Importer {
   std::map<std::string, Copy> copies_;  // initializers that follow from others
   std::unordered_map<std::string, ir::Values> sequences_;  // by name
   std::vector<UnsupportedNodes::Node> missing_;
-  int64_t streams_ = 0;  // of random numbers in use
+  int64_t streams_ = 0;     // of random numbers in use
   int64_t overridden_ = 0;  // BatchNormalizations and Dropouts whose flag options.mode changed
   // The newest value of every running statistic, for a BatchNormalization that is applied more than once.
   std::unordered_map<const ir::Node*, size_t> statistic_update_;

@@ -23,7 +23,9 @@ ir::TensorPtr Knowledge::leaf(const ir::Node& node) {
   if (ir::is_constant(node)) return node.tensor("value");
   if (ir::is_state(node)) {
     auto it = graph_.tensors.find(node.s("name"));
-    return it == graph_.tensors.end() ? nullptr : it->second;
+    // A larger one is in no shape program; reading it would be in vain.
+    const bool small = it != graph_.tensors.end() && it->second.type().count() <= kMaxFoldedElements;
+    return small ? it->second.share() : nullptr;
   }
   if (ir::is_input(node)) {
     auto it = inputs_.find(node.s("name"));

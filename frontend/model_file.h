@@ -1,11 +1,12 @@
-// model_file.h: an .onnx file in memory, parsed and checked: sizes, versions, names, definitions and uses.
+// model_file.h: an .onnx file, parsed and checked: sizes, versions, names, definitions and uses. The payloads
+// of large initializers stay in the file and are read when they are needed.
 #pragma once
 #include <map>
 #include <memory>
 #include <string>
 #include <string_view>
 
-#include "frontend/external_data.h"
+#include "frontend/payloads.h"
 
 namespace mezzo::onnx {
 class ModelProto;
@@ -15,6 +16,8 @@ namespace mezzo::frontend {
 
 // Operator set versions by domain; the default domain is "" (never "ai.onnx").
 using Opsets = std::map<std::string, int64_t, std::less<>>;
+
+struct Outline;
 
 class ModelFile {
  public:
@@ -28,17 +31,19 @@ class ModelFile {
   ModelFile& operator=(ModelFile&&) noexcept;
 
   const onnx::ModelProto& proto() const { return *proto_; }
-  std::string_view bytes() const { return *bytes_; }  // the file as it was read
+  // The model's bytes without the payloads in payloads().cut.
+  std::string_view outline() const { return *outline_; }
   const std::string& path() const { return path_; }
-  const ExternalData& external() const { return *external_; }
+  const std::shared_ptr<const Payloads>& payloads() const { return payloads_; }
+  const std::string& hash() const { return payloads_->own.hash(); }  // of all bytes
   const Opsets& opsets() const { return opsets_; }
 
  private:
-  ModelFile();
-  std::unique_ptr<std::string> bytes_;
+  ModelFile(Outline outline, ModelBytes bytes, std::string path, ExternalDataOptions options);
+  std::unique_ptr<std::string> outline_;
   std::string path_;
   std::unique_ptr<onnx::ModelProto> proto_;
-  std::unique_ptr<ExternalData> external_;
+  std::shared_ptr<const Payloads> payloads_;
   Opsets opsets_;
 };
 

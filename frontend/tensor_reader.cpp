@@ -143,16 +143,25 @@ std::optional<ExternalRange> external_range(const onnx::TensorProto& tensor, std
   return range;
 }
 
-ir::Tensor read_tensor(const onnx::TensorProto& tensor, const ExternalData& external, std::string_view what) {
-  ir::Type type = tensor_type(tensor, what);
-  auto count = type.count();
-  auto bytes = static_cast<uint64_t>(type.bytes());
+namespace {
+
+// Where the elements of a tensor stand; in the message when both are absent.
+struct Stand {
+  ir::Type type;
+  std::optional<ExternalRange> external;
+  std::optional<CutPayload> cut;
+};
+
+Stand locate(const onnx::TensorProto& tensor, const Payloads& payloads, std::string_view what) {
+  Stand at{tensor_type(tensor, what), {}, {}};
+  auto count = at.type.count();
+  auto bytes = static_cast<uint64_t>(at.type.bytes());
   struct Storage {
     const char* field;
     int64_t size;
     bool fits;
   };
-  DType t = type.dtype;
+  DType t = at.type.dtype;
   bool small = t == DType::i32 || t == DType::i16 || t == DType::i8 || t == DType::u16 || t == DType::u8 ||
                t == DType::boolean || ir::is_low(t);
   const std::array<Storage, 6> typed{
@@ -162,48 +171,69 @@ ir::Tensor read_tensor(const onnx::TensorProto& tensor, const ExternalData& exte
        {"double_data", tensor.double_data_size(), t == DType::f64},
        {"uint64_data", tensor.uint64_data_size(), t == DType::u64 || t == DType::u32},
        {"string_data", tensor.string_data_size(), false}}};
-  int kinds = tensor.raw_data().empty() ? 0 : 1;
+  if (auto cut = payloads.cut.find(&tensor); cut != payloads.cut.end()) at.cut = cut->second;
+  const uint64_t raw = at.cut ? at.cut->size : tensor.raw_data().size();
+  int kinds = raw == 0 ? 0 : 1;
   for (const Storage& s : typed) {
     if (s.size == 0) continue;
     kinds++;
     if (!s.fits) fail(what, concat("of type ", name(t), " has its values in ", s.field));
-    if (s.size != count) fail(what, concat("has ", s.size, " values for shape ", ir::to_string(type.dims)));
+    if (s.size != count)
+      fail(what, concat("has ", s.size, " values for shape ", ir::to_string(at.type.dims)));
   }
-  if (auto range = external_range(tensor, what)) {
+  at.external = external_range(tensor, what);
+  if (const auto& range = at.external) {
     if (kinds != 0) fail(what, "is stored both in the file and outside");
     if (range->length && *range->length != bytes)
       fail(what, concat("has ", *range->length, " bytes of external data for ", bytes, " bytes of ",
-                        ir::to_string(type)));
-    uint64_t size = external.size(what, range->location);
+                        ir::to_string(at.type)));
+    uint64_t size = payloads.external.size(what, range->location);
     if (range->offset > size || bytes > size - range->offset)
       fail(what,
            concat("wants ", bytes, " bytes at offset ", range->offset, " of '", printable(range->location),
                   "', which has ", size),
            "the data file may be truncated or belong to another model");
-    ir::Tensor out(type);
-    external.read(what, range->location, range->offset, {out.data(), static_cast<size_t>(bytes)});
-    if (t == DType::boolean)
-      for (uint8_t& b : out.as<uint8_t>()) b = b != 0;
-    return out;
+    return at;
   }
   if (kinds > 1) fail(what, "has its values stored twice");
-  if (kinds == 0 && count != 0) fail(what, concat("has no values for shape ", ir::to_string(type.dims)));
-  if (!tensor.raw_data().empty() && tensor.raw_data().size() != bytes)
-    fail(what, concat("has ", tensor.raw_data().size(), " bytes of raw data for ", bytes, " bytes of ",
-                      ir::to_string(type)));
+  if (kinds == 0 && count != 0) fail(what, concat("has no values for shape ", ir::to_string(at.type.dims)));
+  if (raw != 0 && raw != bytes)
+    fail(what, concat("has ", raw, " bytes of raw data for ", bytes, " bytes of ", ir::to_string(at.type)));
+  return at;
+}
+
+// The elements of bool are 0 or 1 here, and any byte in a file.
+ir::Tensor normalized(ir::Tensor t) {
+  if (t.dtype() == DType::boolean)
+    for (uint8_t& b : t.as<uint8_t>()) b = b != 0;
+  return t;
+}
+
+ir::Tensor read_outside(const Stand& at, const Payloads& payloads, std::string_view what) {
+  ir::Tensor out(at.type);
+  const std::span<std::byte> elements{out.data(), static_cast<size_t>(out.bytes())};
+  if (at.external)
+    payloads.external.read(what, at.external->location, at.external->offset, elements);
+  else
+    payloads.own.read(at.cut->offset, elements);
+  return normalized(std::move(out));
+}
+
+ir::Tensor read_inside(const onnx::TensorProto& tensor, const ir::Type& type, std::string_view what) {
   ir::Tensor out(type);
-  if (count == 0) return out;
+  auto bytes = static_cast<size_t>(out.bytes());
+  if (out.count() == 0) return out;
   if (!tensor.raw_data().empty()) {
     std::memcpy(out.data(), tensor.raw_data().data(), bytes);
-    if (t == DType::boolean)
-      for (uint8_t& b : out.as<uint8_t>()) b = b != 0;
-  } else if (t == DType::f32) {
+    return normalized(std::move(out));
+  }
+  if (type.dtype == DType::f32) {
     std::memcpy(out.data(), tensor.float_data().data(), bytes);
-  } else if (t == DType::f64) {
+  } else if (type.dtype == DType::f64) {
     std::memcpy(out.data(), tensor.double_data().data(), bytes);
   } else if (tensor.int64_data_size()) {
     std::memcpy(out.data(), tensor.int64_data().data(), bytes);
-  } else if (tensor.uint64_data_size() && t == DType::u64) {
+  } else if (tensor.uint64_data_size() && type.dtype == DType::u64) {
     std::memcpy(out.data(), tensor.uint64_data().data(), bytes);
   } else if (tensor.uint64_data_size()) {
     for (uint64_t v : tensor.uint64_data())
@@ -213,6 +243,24 @@ ir::Tensor read_tensor(const onnx::TensorProto& tensor, const ExternalData& exte
     copy_integers(tensor.int32_data(), out, what);
   }
   return out;
+}
+
+}  // namespace
+
+ir::Tensor read_tensor(const onnx::TensorProto& tensor, const Payloads& payloads, std::string_view what) {
+  const Stand at = locate(tensor, payloads, what);
+  return at.external || at.cut ? read_outside(at, payloads, what) : read_inside(tensor, at.type, what);
+}
+
+ir::StartValue start_value(const onnx::TensorProto& tensor, const std::shared_ptr<const Payloads>& payloads,
+                           std::string_view what) {
+  Stand at = locate(tensor, *payloads, what);
+  if (!at.external && !at.cut)
+    return ir::TensorPtr(std::make_shared<const ir::Tensor>(read_inside(tensor, at.type, what)));
+  const ir::Type type = at.type;
+  return {type, [at = std::move(at), payloads, what = std::string(what)] {
+            return read_outside(at, *payloads, what);
+          }};
 }
 
 }  // namespace mezzo::frontend

@@ -3,12 +3,8 @@
 #include <optional>
 #include <string_view>
 
-#include "frontend/external_data.h"
-#include "ir/tensor.h"
-
-namespace mezzo::onnx {
-class TensorProto;
-}
+#include "frontend/payloads.h"
+#include "ir/start_value.h"
 
 namespace mezzo::frontend {
 
@@ -28,7 +24,10 @@ struct ExternalRange {
 };
 std::optional<ExternalRange> external_range(const onnx::TensorProto& tensor, std::string_view what);
 
-// Reads a payload: raw or typed or external, exactly one of them and exactly as long as the dims say.
-ir::Tensor read_tensor(const onnx::TensorProto& tensor, const ExternalData& external, std::string_view what);
+// A payload, raw or typed or external: exactly one of them and exactly as long as the dims say, or an Error.
+ir::Tensor read_tensor(const onnx::TensorProto& tensor, const Payloads& payloads, std::string_view what);
+// The same, checked now; elements that are not in the message are read when they are asked for.
+ir::StartValue start_value(const onnx::TensorProto& tensor, const std::shared_ptr<const Payloads>& payloads,
+                           std::string_view what);
 
 }  // namespace mezzo::frontend

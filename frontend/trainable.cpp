@@ -49,7 +49,7 @@ std::string constant_reason(const ir::Graph& graph, const ir::UseMap& map, const
   if (uses.linear) return "";
   auto it = graph.tensors.find(name);
   if (state.type().count() == 1) return "constant: one number with a made-up name";
-  if (it != graph.tensors.end() && all_equal(*it->second))
+  if (it != graph.tensors.end() && all_equal(*it->second.share()))
     return "constant: all elements equal, with a made-up name";
   if (uses.factor && !may_be_weight(name)) return "constant: a folded factor with a made-up name";
   return "";
@@ -108,7 +108,7 @@ std::vector<ParameterRow> select_trainable(const ir::Graph& graph, const Trainab
 void freeze_parameters(ir::Graph& graph, const std::vector<ParameterRow>& rows) {
   std::map<std::string_view, bool> trainable;
   for (const ParameterRow& row : rows) trainable[row.name] = row.trainable;
-  std::map<std::string, ir::TensorPtr> kept = graph.tensors;
+  std::map<std::string, ir::StartValue> kept = graph.tensors;
   graph = ir::rewrite(
       graph, [&](ir::Graph& to, const ir::Node& node, const ir::Values&) -> std::optional<ir::Values> {
         if (!is_kind(node, ir::StateKind::parameter)) return std::nullopt;
@@ -116,7 +116,7 @@ void freeze_parameters(ir::Graph& graph, const std::vector<ParameterRow>& rows) 
         auto row = trainable.find(name);
         auto tensor = kept.find(name);
         if (row == trainable.end() || row->second || tensor == kept.end()) return std::nullopt;
-        return ir::Values{to.constant(*tensor->second)};
+        return ir::Values{to.constant(tensor->second.copy())};
       });
   for (const ParameterRow& row : rows)
     if (!row.trainable && !graph.find_state(row.name)) graph.tensors.erase(row.name);

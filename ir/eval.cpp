@@ -178,8 +178,8 @@ Feed feed_from(const Graph& graph, const std::map<std::string, Tensor>& feeds, E
     if (it == feeds.end()) {
       require(is_state(leaf), "no value is given for input '", name, "'");
       if (auto start = graph.tensors.find(name);
-          start != graph.tensors.end() && start->second->type() == leaf.type())
-        return start->second;
+          start != graph.tensors.end() && start->second.type() == leaf.type())
+        return start->second.share();
       return std::make_shared<const Tensor>(initial_value(graph, leaf));
     }
     const Type& given = it->second.type();
@@ -217,9 +217,9 @@ Tensor initial_value(const Graph& graph, const Node& state) {
   const std::string& name = state.s("name");
   auto it = graph.tensors.find(name);
   if (it == graph.tensors.end()) return Tensor::filled(state.type(), state.f("init"));
-  require(it->second->type() == state.type(), "the start value of '", name, "' is ",
-          to_string(it->second->type()), ", expected ", to_string(state.type()));
-  return *it->second;
+  require(it->second.type() == state.type(), "the start value of '", name, "' is ",
+          to_string(it->second.type()), ", expected ", to_string(state.type()));
+  return it->second.copy();
 }
 
 }  // namespace mezzo::ir

@@ -6,7 +6,7 @@
 #include <span>
 #include <variant>
 
-#include "ir/tensor.h"
+#include "ir/start_value.h"
 
 namespace mezzo::ir {
 
@@ -139,7 +139,7 @@ class Graph {
   std::vector<Output> outputs;
   std::vector<Update> updates;
   // Start values of states by name. Not part of the text form.
-  std::map<std::string, TensorPtr> tensors;
+  std::map<std::string, StartValue> tensors;
   bool scheduled = false;   // node order is the order of execution
   int64_t arena_bytes = 0;  // set by plan_memory
 

@@ -1,5 +1,7 @@
 #include "runtime/compile.h"
 
+#include <malloc.h>
+
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
@@ -116,6 +118,9 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
     write_atomically(effective.dump_dir + "/memory.txt", passes::to_string(out.memory));
   }
   if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective, device);
+#ifdef __GLIBC__
+  malloc_trim(0);  // what passes and code generator have freed goes back before the step takes its memory
+#endif
   out.parameters = std::move(step.parameters);
   out.report = std::move(step.report);
   out.first_output = step.first_output;

@@ -139,7 +139,8 @@ const ir::Tensor& Session::parameter(const std::string& name) const {
 void Session::save_onnx(const std::string& path) const {
   std::map<std::string, ir::TensorPtr> values;
   for (auto* names : {&trained_, &statistics_})
-    for (const std::string& name : *names) values[name] = std::make_shared<ir::Tensor>(states_.at(name));
+    for (const std::string& name : *names)
+      values[name] = ir::TensorPtr(ir::TensorPtr(), &states_.at(name));  // points, owns nothing
   frontend::export_model(model_->file, values, path);
 }
 
@@ -283,7 +284,9 @@ EvalOutcome Session::evaluate(const Arrays& feeds) {
 GradientOutcome Session::gradients(const Arrays& feeds) {
   Bound b = bind(feeds, Purpose::gradients, "");
   set_step_states(draws_);
-  Arrays saved = states_.all();  // the program counts steps and moves statistics; a question must not
+  Arrays saved;  // the program counts steps and moves statistics; a question must not
+  for (const Port& p : b.compiled->program->states())
+    if (p.updated) saved.emplace(p.name, std::as_const(states_).at(p.name));
   GradientOutcome out;
   Arrays outputs;
   do {  // a dynamic scale comes down here as it would over the first steps of a training

@@ -1,11 +1,8 @@
 #include "runtime/step_graph.h"
 
-#include <xxhash.h>
-
 #include "frontend/objective.h"
 #include "passes/differentiable.h"
 #include "passes/step_names.h"
-#include "runtime/atomic_file.h"
 #include "runtime/feeds.h"
 
 namespace mezzo::runtime {
@@ -67,15 +64,6 @@ passes::LossScaleOptions loss_scale_options(const LossScale& scale, Precision pr
 
 LoadedModel::LoadedModel(const std::string& file_path)
     : path(file_path), file(frontend::ModelFile::read(path)), inputs(frontend::model_inputs(file)) {}
-
-const std::string& LoadedModel::hash() const {
-  std::call_once(hashed_, [&] {
-    const std::string bytes = read_file(path);
-    const XXH128_hash_t h = XXH3_128bits(bytes.data(), bytes.size());
-    hash_ = concat(h.high64, ":", h.low64);
-  });
-  return hash_;
-}
 
 std::vector<std::string> LoadedModel::input_names() const {
   std::vector<std::string> names;

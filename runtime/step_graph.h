@@ -1,7 +1,6 @@
 // step_graph.h: from an .onnx file and the shapes of a batch to the graph that the passes start from.
 #pragma once
 #include <map>
-#include <mutex>
 #include <string>
 #include <vector>
 
@@ -21,12 +20,7 @@ struct LoadedModel {
   frontend::ModelFile file;
   std::vector<frontend::InputInfo> inputs;
   std::vector<std::string> input_names() const;
-  // Of the bytes of the file, when first asked for.
-  const std::string& hash() const;
-
- private:
-  mutable std::once_flag hashed_;
-  mutable std::string hash_;
+  const std::string& hash() const { return file.hash(); }  // of its bytes
 };
 
 // What a graph is for.

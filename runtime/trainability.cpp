@@ -71,7 +71,7 @@ void add_ranges(std::vector<Finding>& out, const ir::Graph& planned, const passe
     const ir::Node& from = *node->in(0).node;
     ir::TensorPtr tensor = ir::constant_of(node->in(0));
     if (ir::is_state(from))
-      if (auto it = planned.tensors.find(from.s("name")); it != planned.tensors.end()) tensor = it->second;
+      if (auto it = planned.tensors.find(from.s("name")); it != planned.tensors.end()) tensor = it->second.share();
     if (!tensor) continue;
     bool overflows = false;
     for (int64_t i = 0; i < tensor->count(); i++)

@@ -35,7 +35,7 @@ ModelBuilder folded() {
 std::map<std::string, Tensor> stored(const ModelFile& file) {
   std::map<std::string, Tensor> out;
   for (const auto& t : file.proto().graph().initializer())
-    out[t.name()] = frontend::read_tensor(t, file.external(), t.name());
+    out[t.name()] = frontend::read_tensor(t, *file.payloads(), t.name());
   return out;
 }
 

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <sys/resource.h>
 
+#include <chrono>
 #include <csignal>
 #include <filesystem>
 
@@ -21,7 +22,7 @@ ir::TensorPtr tensor(const ir::Dims& dims, const std::vector<double>& values) {
   return std::make_shared<const Tensor>(Tensor::of(dims, values));
 }
 Tensor weight_of(const ModelFile& file, const std::string& name) {
-  return *frontend::import_model(file).graph.tensors.at(name);
+  return frontend::import_model(file).graph.tensors.at(name).copy();
 }
 
 ModelBuilder two_weights() {
@@ -48,6 +49,70 @@ TEST(Export, OnlyThePayloadChanges) {
   expected.replace(at, 8, std::string("\0\0\xa0\x40\0\0\xc0\x40", 8));
   EXPECT_EQ(patched, expected);
   EXPECT_EQ(frontend::patch_model(file, {}), bytes);
+}
+
+// Large enough to stay in the file: `a` and `b` in front of another field, `k` of integers.
+ModelBuilder large_weights() {
+  ModelBuilder m;
+  m.input("x", {400}).output("y");
+  for (const char* name : {"a", "b"}) {
+    auto& t = m.tensor(name, {400}, 1);
+    t.set_raw_data(std::string(1600, name[0]));
+    t.set_doc_string("behind the payload");
+  }
+  m.tensor("k", {300}, 7).set_raw_data(std::string(2400, '\1'));
+  m.output("k");
+  m.node("Add", {"x", "a"}, {"t"});
+  m.node("Mul", {"t", "b"}, {"y"});
+  return m;
+}
+
+TEST(Export, LargePayloadsAreReadFromTheFileAgain) {
+  TemporaryDirectory dir;
+  std::string bytes = large_weights().bytes() + std::string("\xa2\x06\x03xyz", 6);
+  write_file(dir / "m.onnx", bytes);
+  auto file = ModelFile::read(dir / "m.onnx");
+  EXPECT_LT(file.outline().size(), bytes.size() - 5600);
+  EXPECT_EQ(file.proto().graph().initializer(0).raw_data(), "");
+  EXPECT_EQ(file.hash(), ModelFile::from_bytes(bytes).hash());
+  EXPECT_EQ(frontend::patch_model(file, {}), bytes);
+  Tensor b({ir::DType::f32, {400}});
+  std::fill_n(b.data(), 1600, std::byte{'c'});
+  std::string expected = bytes;
+  expected.replace(expected.find("bbbb"), 1600, std::string(1600, 'c'));
+  // Raw data goes behind what stood around it; its own field may have stood anywhere.
+  std::string patched = frontend::patch_model(file, {{"b", std::make_shared<const Tensor>(b)}});
+  EXPECT_EQ(patched.size(), expected.size());
+  auto again = ModelFile::from_bytes(patched);
+  EXPECT_EQ(weight_of(again, "b"), b);
+  EXPECT_EQ(weight_of(again, "a"), weight_of(file, "a"));
+  EXPECT_EQ(again.proto().graph().initializer(1).doc_string(), "behind the payload");
+}
+
+TEST(Export, AFileThatIsReplacedMeanwhileStaysTheOneThatWasRead) {
+  TemporaryDirectory dir;
+  const std::string bytes = large_weights().bytes();
+  write_file(dir / "m.onnx", bytes);
+  auto file = ModelFile::read(dir / "m.onnx");
+  frontend::export_model(file, {{"a", std::make_shared<const Tensor>(ir::Type{ir::DType::f32, {400}})}},
+                         dir / "m.onnx");  // over itself
+  EXPECT_NE(read_file(dir / "m.onnx"), bytes);
+  EXPECT_EQ(frontend::patch_model(file, {}), bytes);
+}
+
+TEST(Export, AFileThatIsChangedMeanwhileIsAnError) {
+  TemporaryDirectory dir;
+  std::string bytes = large_weights().bytes();
+  write_file(dir / "m.onnx", bytes);
+  auto file = ModelFile::read(dir / "m.onnx");
+  fs::last_write_time(dir / "m.onnx", fs::file_time_type::clock::now() + std::chrono::hours(1));
+  EXPECT_EQ(frontend::patch_model(file, {}), bytes);  // only touched
+  bytes[bytes.find("aaaa")] = 'A';
+  write_file(dir / "m.onnx", bytes);
+  EXPECT_THAT(error_of([&] { frontend::patch_model(file, {}); }), HasSubstr("was changed while"));
+  EXPECT_THAT(error_of([&] { weight_of(file, "a"); }), HasSubstr("was changed while"));
+  fs::resize_file(dir / "m.onnx", 100);
+  EXPECT_THAT(error_of([&] { weight_of(file, "a"); }), HasSubstr("became shorter"));
 }
 
 TEST(Export, TypedDataAndHalfWeights) {

@@ -52,7 +52,7 @@ class ExternalData : public testing::Test {
   std::string load_path(const std::string& path, frontend::ExternalDataOptions options = {}) {
     try {
       auto imported = frontend::import_model(frontend::ModelFile::read(path, std::move(options)));
-      return concat("w = ", imported.graph.tensors.at("w")->get(0));
+      return concat("w = ", imported.graph.tensors.at("w").share()->get(0));
     } catch (const Error& e) {
       return e.what();
     }

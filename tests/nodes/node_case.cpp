@@ -24,7 +24,8 @@ ir::Tensor load_tensor(const std::string& path, int declared) {
   onnx::TensorProto proto;
   if (!proto.ParseFromString(slurp(path))) throw Error(ErrorCode::bad_input, "unreadable test data", path);
   if (declared == 16 && proto.data_type() == 4) proto.set_data_type(16);
-  return frontend::read_tensor(proto, frontend::ExternalData("", {}), path);
+  return frontend::read_tensor(
+      proto, {frontend::ExternalData("", {}), frontend::ModelBytes(std::string()), {}}, path);
 }
 
 }  // namespace
