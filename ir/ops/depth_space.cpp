@@ -6,24 +6,26 @@
 namespace mezzo::ir {
 namespace {
 
+// The block's extent; checks what both ops ask of input and attributes.
 int64_t block_of(const Node& n) {
   require(n.in_type(0).rank() == 4, "input ", to_string(n.in_type(0).dims), " must be [N, C, H, W]");
   const int64_t block = n.i("blocksize");
   require(block >= 1 && block < (int64_t{1} << 31), "blocksize ", block, " must be at least 1");
+  require(n.s("mode") == "DCR" || n.s("mode") == "CRD", "mode '", n.s("mode"), "' is neither DCR nor CRD");
   return block;
 }
 
+const std::vector<AttrSpec> kAttrs = {{"blocksize", 0, AttrSpec::required}, {"mode", "DCR"}};
+
 const OpDef depth_to_space = {
     .name = "DepthToSpace",
-    .attrs = {{"blocksize", 0, AttrSpec::required}, {"mode", "DCR"}},
+    .attrs = kAttrs,
     .precision = Precision::pass,
     .meaning = Meaning::expand,
     .infer = [](const Node& n) -> std::vector<Type> {
       const int64_t b = block_of(n);
       const Dims& x = n.in_type(0).dims;
       require(x[1] % (b * b) == 0, "blocksize ", b, " squared does not divide ", x[1], " channels");
-      require(n.s("mode") == "DCR" || n.s("mode") == "CRD", "mode '", n.s("mode"),
-              "' is neither DCR nor CRD");
       const Dims out{x[0], x[1] / (b * b), x[2] * b, x[3] * b};
       element_count(out);
       return {{n.in_type(0).dtype, out}};
@@ -43,7 +45,7 @@ MEZZO_REGISTER_OP(depth_to_space);
 
 const OpDef space_to_depth = {
     .name = "SpaceToDepth",
-    .attrs = {{"blocksize", 0, AttrSpec::required}, {"mode", "DCR"}},
+    .attrs = kAttrs,
     .precision = Precision::pass,
     .meaning = Meaning::expand,
     .infer = [](const Node& n) -> std::vector<Type> {
@@ -51,8 +53,6 @@ const OpDef space_to_depth = {
       const Dims& x = n.in_type(0).dims;
       require(x[2] % b == 0 && x[3] % b == 0, "blocksize ", b, " does not divide the extents ", x[2], " and ",
               x[3]);
-      require(n.s("mode") == "DCR" || n.s("mode") == "CRD", "mode '", n.s("mode"),
-              "' is neither DCR nor CRD");
       const Dims out{x[0], element_count({x[1], b, b}), x[2] / b, x[3] / b};
       element_count(out);
       return {{n.in_type(0).dtype, out}};

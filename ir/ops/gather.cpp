@@ -180,6 +180,11 @@ Parts parts(const Node& n) {
   return p;
 }
 
+// The tuples as places in [D1 * ... * Dq], batch by batch.
+Value places(const Value& tuples, const Parts& p) {
+  return reshape(linear_index(tuples, p.named), {p.batch, p.count, 1});
+}
+
 std::vector<Type> infer(const Node& n) {
   const Dims &data = n.in_type(0).dims, &indices = n.in_type(1).dims;
   const Parts p = parts(n);
@@ -199,15 +204,13 @@ const OpDef op = {
     .expand = [](Graph&, const Node& n, const Values& in) -> Values {
       const Parts p = parts(n);
       Value data = reshape(in[0], {p.batch, element_count(p.named), p.rest});
-      Value index = reshape(linear_index(in[1], p.named), {p.batch, p.count, 1});
-      Value y = reshape(take_along_axis(data, index, 1), n.type().dims);
+      Value y = reshape(take_along_axis(data, places(in[1], p), 1), n.type().dims);
       return with_faults(n, y, [&] { return tuples_out_of_range(in[1], p.named); });
     },
     .grad = [](Grad& g) -> Values {
       const Parts p = parts(g.node);
-      Value index = reshape(linear_index(g.in[1], p.named), {p.batch, p.count, 1});
-      Value sum = scatter_along_axis({}, index, reshape(g.dy[kY], {p.batch, p.count, p.rest}), 1,
-                                     element_count(p.named), "add");
+      Value dy = reshape(g.dy[kY], {p.batch, p.count, p.rest});
+      Value sum = scatter_along_axis({}, places(g.in[1], p), dy, 1, element_count(p.named), "add");
       return {reshape(sum, g.node.in_type(0).dims)};
     },
     .no_grad_inputs = {1},

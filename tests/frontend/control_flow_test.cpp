@@ -12,13 +12,6 @@ using ir::Tensor;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::vector<double> run(const frontend::Imported& m, const std::map<std::string, Tensor>& feeds) {
-  const Tensor y = ir::evaluate(m.graph, feeds, ir::EvalMode::rounded).outputs.at(m.graph.outputs[0].name);
-  std::vector<double> out;
-  for (int64_t i = 0; i < y.count(); i++) out.push_back(y.get(i));
-  return out;
-}
-
 onnx::GraphProto& body_of(onnx::NodeProto& node, const std::string& name) {
   auto* a = node.add_attribute();
   a->set_name(name);

@@ -19,14 +19,6 @@ using ir::Tensor;
 using testing::ElementsAre;
 using testing::HasSubstr;
 
-std::vector<double> run(const frontend::Imported& imported, const std::map<std::string, Tensor>& feeds) {
-  ir::verify(imported.graph);
-  Tensor out = ir::evaluate(imported.graph, feeds, ir::EvalMode::rounded).outputs.begin()->second;
-  std::vector<double> values;
-  for (int64_t i = 0; i < out.count(); i++) values.push_back(out.get(i));
-  return values;
-}
-
 const ir::Node* find_op_node(const ir::Graph& graph, std::string_view op) {
   for (auto& node : graph.nodes())
     if (node->op().name == op) return node.get();

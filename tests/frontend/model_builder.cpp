@@ -5,6 +5,8 @@
 #include <fstream>
 #include <iterator>
 
+#include "ir/text.h"
+
 namespace mezzo::test {
 
 ModelBuilder::ModelBuilder(int64_t opset, int64_t ir_version) {
@@ -128,6 +130,15 @@ void write_file(const std::string& path, const std::string& bytes) {
 std::string read_file(const std::string& path) {
   std::ifstream in(path, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<double> run(const frontend::Imported& imported, const std::map<std::string, ir::Tensor>& feeds) {
+  ir::verify(imported.graph);
+  const ir::Tensor y =
+      ir::evaluate(imported.graph, feeds, ir::EvalMode::rounded).outputs.at(imported.graph.outputs[0].name);
+  std::vector<double> values;
+  for (int64_t i = 0; i < y.count(); i++) values.push_back(y.get(i));
+  return values;
 }
 
 }  // namespace mezzo::test

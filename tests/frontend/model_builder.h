@@ -1,10 +1,12 @@
 // model_builder.h: small ONNX models made in a test, well-formed or not.
 #pragma once
+#include <map>
 #include <string>
 #include <vector>
 
 #include "frontend/import.h"
 #include "frontend/onnx.pb.h"
+#include "ir/eval.h"
 
 namespace mezzo::test {
 
@@ -38,6 +40,9 @@ void set(onnx::NodeProto& node, const std::string& name, const std::vector<int64
 onnx::NodeProto& add_node(google::protobuf::RepeatedPtrField<onnx::NodeProto>& nodes, const std::string& op,
                           const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
                           const std::string& name = "");
+
+// Every element of the model's first output, by the rounding evaluator.
+std::vector<double> run(const frontend::Imported& imported, const std::map<std::string, ir::Tensor>& feeds);
 
 // The message of the Error that `f` throws; the test fails when it throws none.
 template <class F>
