@@ -6,6 +6,7 @@
 #include <set>
 #include <unordered_map>
 
+#include "frontend/aliases.h"
 #include "frontend/copies.h"
 #include "frontend/functions.h"
 #include "frontend/input_shapes.h"
@@ -96,10 +97,8 @@ class FileExaminer {
 
   void aliased_weights() {
     std::vector<std::string> found;
-    for (const FlatNode& flat : nodes_)
-      if (flat.node->op_type() == "Identity" && flat.node->input_size() == 1 &&
-          flat.node->output_size() == 1 && float_initializer(flat.node->input(0)))
-        found.push_back(concat(printable(flat.node->output(0)), " = ", printable(flat.node->input(0))));
+    for (auto& [name, of] : find_aliases(model_))
+      found.push_back(concat(printable(name), " = ", printable(of)));
     add(Level::warning, "aliased-weight", std::move(found),
         "an Identity names an initializer anew: exporters merge weights that merely happen to be equal; each "
         "name is trained on its own, starting equal",

@@ -53,6 +53,7 @@ Importer::Importer(const ModelFile& model, const ImportOptions& options)
       functions_(model),
       knowledge_(result_.graph, options.values),
       scopes_(1),
+      aliases_(find_aliases(model)),
       copies_(find_copies(model)) {
   for (const auto& tensor : model.proto().graph().initializer())
     initializers_.emplace(tensor.name(), &tensor);
@@ -154,7 +155,7 @@ void Importer::import_node(const FlatNode& flat) {
   };
   Call call{.graph = graph_, .op = node.op_type(), .domain = flat.domain, .label = flat.label};
   for (const auto& input : node.input()) {
-    const bool absent = input.empty() || (is_sequence_op(call.op) && sequences_.count(input));
+    const bool absent = input.empty() || (takes_sequences(call.op) && sequences_.count(input));
     std::optional<Value> value = absent ? std::optional<Value>(Value{}) : find(input);
     if (!value) {  // its producer is listed already
       list_if_unsupported(flat, call);

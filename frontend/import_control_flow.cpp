@@ -53,6 +53,8 @@ Value element(Value v, int64_t axis, int64_t at) {
 
 void check_stackable(const Call& call, const Values& parts, size_t k) {
   for (const Value& v : parts)
+    if (!v) malformed(call, concat("output ", k, " collects sequences"));
+  for (const Value& v : parts)
     if (v.type() != parts[0].type())
       unsupported(call, concat("output ", k, " is ", ir::to_string(parts[0].type()), " in one iteration and ",
                                ir::to_string(v.type()), " in another"));
@@ -71,8 +73,8 @@ Ints axes_or(const Call& call, const char* name, size_t count) {
 
 }  // namespace
 
-// The body's nodes are appended once more; `arguments` are bound to its inputs. Its outputs, all of them
-// supported.
+// The body's nodes are appended once more; `arguments` are bound to its inputs, unless sequences have been.
+// Its outputs, all of them supported; absent where they are sequences.
 Values Importer::import_body(const FlatNode& flat, const Call& call, const onnx::GraphProto& body,
                              const Values& arguments, const std::string& label) {
   if (body.input_size() != static_cast<int>(arguments.size()))
@@ -80,13 +82,14 @@ Values Importer::import_body(const FlatNode& flat, const Call& call, const onnx:
   scopes_.emplace_back();
   for (const auto& tensor : body.initializer())
     bind(tensor.name(), add_initializer(tensor.name(), tensor, false));
-  for (size_t i = 0; i < arguments.size(); i++) bind(body.input(static_cast<int>(i)).name(), arguments[i]);
+  for (size_t i = 0; i < arguments.size(); i++)
+    if (arguments[i]) bind(body.input(static_cast<int>(i)).name(), arguments[i]);
   const size_t missing = missing_.size();
   import_nodes(functions_.flatten(list_nodes(body.node(), *flat.opsets, label + "/")));
   Values results;
   bool complete = true;
   for (const auto& output : body.output()) {
-    std::optional<Value> value = find(output.name());
+    std::optional<Value> value = is_sequence(output.name()) ? Value{} : find(output.name());
     complete &= value.has_value();
     results.push_back(value.value_or(Value{}));
   }
@@ -105,7 +108,11 @@ void Importer::take_branch(const FlatNode& flat, Call& call) {
     return import_body(flat, call, graph, {}, flat.label);
   };
   if (ir::TensorPtr condition = known_scalar(call, call.in(0), "the condition")) {
-    call.results = branch(condition->get(0) != 0);
+    const bool taken = condition->get(0) != 0;
+    call.results = branch(taken);
+    const onnx::GraphProto& graph = body_of(call, taken ? "then_branch" : "else_branch");
+    for (size_t k = 0; k < call.results->size(); k++)
+      give_sequence(flat, call, k, graph.output(static_cast<int>(k)).name());
     return;
   }
   const size_t updates = graph_.updates.size();
@@ -116,6 +123,8 @@ void Importer::take_branch(const FlatNode& flat, Call& call) {
   Value condition = ir::reshape(call.in(0), {});
   call.results.emplace();
   for (size_t k = 0; k < yes.size(); k++) {
+    if (!yes[k] || !no[k])
+      unsupported(call, "the condition that chooses a sequence is computed from the model's data");
     if (yes[k].type() != no[k].type())
       unsupported(call, concat("the condition is computed from the model's data, and output ", k, " is ",
                                ir::to_string(yes[k].type()), " in one branch and ",
@@ -150,6 +159,10 @@ void Importer::unroll_loop(const FlatNode& flat, Call& call) {
   if (call.in(1)) decide(call.in(1));
   Values state(call.inputs.begin() + static_cast<int64_t>(std::min<size_t>(2, call.inputs.size())),
                call.inputs.end());
+  std::vector<std::string> sequences(carried);  // name of the newest one, by place
+  for (size_t k = 0; k < carried; k++)
+    if (const std::string& name = flat.node->input(static_cast<int>(2 + k)); !state[k] && is_sequence(name))
+      sequences[k] = name;
   std::vector<Values> parts(scanned);
   for (int64_t i = 0; i < trips && running; i++) {
     if (i >= kMaxTrips) unsupported(call, concat("runs more than ", kMaxTrips, " times"));
@@ -157,12 +170,23 @@ void Importer::unroll_loop(const FlatNode& flat, Call& call) {
     number.set_int(0, i);
     Values arguments{graph_.constant(std::move(number)), truth(graph_, true)};
     arguments.insert(arguments.end(), state.begin(), state.end());
+    for (size_t k = 0; k < carried; k++)
+      if (!sequences[k].empty() && body.input_size() == static_cast<int>(arguments.size()))
+        sequences_[body.input(static_cast<int>(2 + k)).name()] = Values(sequences_.at(sequences[k]));
     Values results = import_body(flat, call, body, arguments, concat(flat.label, "/", i));
     decide(results[0]);
-    for (size_t k = 0; k < carried; k++) state[k] = results[1 + k];
+    for (size_t k = 0; k < carried; k++) {
+      const std::string& name = body.output(static_cast<int>(1 + k)).name();
+      if (sequences[k].empty() != !is_sequence(name))
+        malformed(call, concat("carried value ", k, " is a sequence before or behind the body only"));
+      state[k] = results[1 + k];
+      if (!state[k]) sequences[k] = name;
+    }
     for (size_t k = 0; k < scanned; k++) parts[k].push_back(results[1 + carried + k]);
   }
   call.results = state;
+  for (size_t k = 0; k < carried; k++)
+    if (!sequences[k].empty()) give_sequence(flat, call, k, sequences[k]);
   for (size_t k = 0; k < scanned; k++) {
     const bool wanted = carried + k < call.wanted.size() && call.wanted[carried + k];
     if (parts[k].empty() && wanted)
@@ -201,6 +225,8 @@ Values Importer::scan(const FlatNode& flat, const Call& call, Values state, cons
     for (size_t i = 0; i < sequences.size(); i++)
       arguments.push_back(element(sequences[i], axes[i], backwards[i] != 0 ? length - 1 - t : t));
     Values results = import_body(flat, call, body, arguments, concat(label, "/", t));
+    for (size_t k = 0; k < states; k++)
+      if (!results[k]) malformed(call, concat("state ", k, " of a scan is a sequence"));
     state.assign(results.begin(), results.begin() + static_cast<int64_t>(states));
     for (size_t k = 0; k < yields; k++) parts[k].push_back(results[states + k]);
   }

@@ -87,6 +87,14 @@ bool is_sequence_op(std::string_view op) {
   return std::find(kSequenceOps.begin(), kSequenceOps.end(), op) != kSequenceOps.end();
 }
 
+bool takes_sequences(std::string_view op) { return is_sequence_op(op) || op == "Identity" || op == "Loop"; }
+
+void Importer::give_sequence(const FlatNode& flat, Call& call, size_t i, const std::string& name) {
+  if (i >= call.wanted.size() || !call.wanted[i] || !is_sequence(name)) return;
+  sequences_[flat.node->output(static_cast<int>(i))] = Values(sequences_.at(name));
+  call.wanted[i] = false;
+}
+
 void Importer::take_sequence(const FlatNode& flat, Call& call) {
   const onnx::NodeProto& node = *flat.node;
   auto sequence = [&](int i) -> const Values& {

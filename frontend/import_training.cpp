@@ -93,14 +93,18 @@ void Importer::set_dropout_mode(Call& call) {
 }
 
 void Importer::pass_identity(const FlatNode& flat, Call& call) {
+  if (!call.in(0) && flat.node->input_size() == 1 && is_sequence(flat.node->input(0))) {
+    call.results = Values{};
+    return give_sequence(flat, call, 0, flat.node->input(0));
+  }
   if (!call.in(0)) malformed(call, "input 0 is required");
   Value value = call.in(0);
   ir::Node* state = state_behind(value);
-  if (!state || call.wanted.empty() || !call.wanted[0]) {
+  const std::string alias = flat.node->output_size() > 0 ? flat.node->output(0) : "";
+  if (!state || !aliases_.count(alias)) {
     call.results = Values{value};
     return;
   }
-  const std::string alias = flat.node->output(0);
   result_.report.aliases.push_back({alias, state->s("name"), options_.tie_aliases});
   if (options_.tie_aliases) {
     call.results = Values{value};

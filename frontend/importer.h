@@ -4,6 +4,7 @@
 #include <deque>
 #include <unordered_map>
 
+#include "frontend/aliases.h"
 #include "frontend/copies.h"
 #include "frontend/functions.h"
 #include "frontend/import.h"
@@ -15,8 +16,9 @@ class TensorProto;
 
 namespace mezzo::frontend {
 
-// Operators on sequences of tensors.
+// Operators on sequences of tensors; and all that sequences may go through.
 bool is_sequence_op(std::string_view op);
+bool takes_sequences(std::string_view op);
 
 class Importer {
  public:
@@ -40,7 +42,11 @@ class Importer {
                   const std::string& label);
   ir::Values import_body(const FlatNode& node, const Call& call, const onnx::GraphProto& body,
                          const ir::Values& arguments, const std::string& label);
-  void take_sequence(const FlatNode& node, Call& call);  // import_sequences.cpp
+  // Sequences (import_sequences.cpp) stand beside the values: where one is meant, the value is absent.
+  void take_sequence(const FlatNode& node, Call& call);
+  bool is_sequence(const std::string& name) const { return sequences_.count(name) > 0; }
+  // Output `i` of the node is the sequence `name`, if that is one.
+  void give_sequence(const FlatNode& node, Call& call, size_t i, const std::string& name);
   // Constant results replace what was appended since node position `first`.
   ir::Values fold(const ir::Values& results, size_t first);
 
@@ -70,7 +76,8 @@ class Importer {
   Knowledge knowledge_;
   std::vector<std::unordered_map<std::string, std::optional<ir::Value>>> scopes_;
   std::unordered_map<std::string, const onnx::TensorProto*> initializers_;
-  std::map<std::string, Copy> copies_;  // initializers that follow from others
+  std::map<std::string, std::string> aliases_;
+  std::map<std::string, Copy> copies_;                     // initializers that follow from others
   std::unordered_map<std::string, ir::Values> sequences_;  // by name
   std::vector<UnsupportedNodes::Node> missing_;
   int64_t streams_ = 0;     // of random numbers in use

@@ -93,6 +93,31 @@ void rename_paddings(Call& c) {
   }
 }
 
+// Before opset 11 the bounds were attributes.
+void clip_bounds(Call& c) {
+  if (!c.in(0) || c.inputs.size() > 1) return;
+  for (const char* bound : {"min", "max"}) {
+    Value v;
+    if (auto it = c.attrs.find(bound); it != c.attrs.end()) {
+      auto* number = std::get_if<double>(&it->second);
+      if (!number) malformed(c, concat("attribute '", bound, "' must be a float"));
+      v = c.graph.constant(*number, c.in(0).dtype());
+      c.attrs.erase(it);
+    }
+    c.inputs.push_back(v);
+  }
+}
+
+// PyTorch's dynamo exporter gives a convolution over three axes that has no bias one of zeros, of a shape
+// that is none of a bias.
+void bias_of_zeros(Call& c) {
+  if (!c.in(2) || c.in(2).rank() == 1) return;
+  ir::TensorPtr bias = c.known(c.in(2));
+  for (int64_t i = 0; bias && i < bias->count(); i++)
+    if (bias->get(i) != 0) return;
+  if (bias) c.inputs.resize(2);
+}
+
 // Split without sizes makes as many equal parts as it has outputs.
 void count_outputs(Call& c) {
   if (!c.has("split") && !c.in(1) && !c.has("num_outputs"))
@@ -197,6 +222,8 @@ constexpr Quirk kQuirks[] = {
     {"Hardmax", 1, 13, rows_behind_axis},
     {"BatchNormalization", 1, 14, batch_norm_flags},
     {"Dropout", 1, 12, dropout_flags},
+    {"Clip", 1, 11, clip_bounds},
+    {"Conv", 1, kNow, bias_of_zeros},
     {"Pad", 1, 2, rename_paddings},
     {"Split", 1, kNow, count_outputs},
     {"Pow", 12, kNow, exponent_type},

@@ -84,6 +84,31 @@ TEST(ControlFlow, LoopIsUnrolled) {
   EXPECT_THAT(run(m, {{"x", Tensor::of({2}, {1, 3})}}), ElementsAre(1, 3, 2, 6, 5, 13));
 }
 
+// As PyTorch's exporters write a list that a loop appends to, here in a function of theirs (EmbeddingBag): no
+// trip count, a condition that is known in every iteration, a sequence among the carried values.
+TEST(ControlFlow, LoopCarriesASequence) {
+  ModelBuilder m;
+  m.input("x", {2}).output("y");
+  m.node("SequenceEmpty", {}, {"none"}, "none");
+  m.node("Size", {"x"}, {"n"}, "size");
+  m.node("Sub", {"n", "n"}, {"zero"}, "zero");
+  m.node("Less", {"zero", "n"}, {"start"}, "start");
+  onnx::GraphProto& body =
+      body_of(m.node("Loop", {"", "start", "zero", "none"}, {"end", "list"}, "append"), "body");
+  for (const char* name : {"i", "go", "at", "so_far"}) body.add_input()->set_name(name);
+  add_node(*body.mutable_node(), "CastLike", {"at", "x"}, {"number"}, "number");
+  add_node(*body.mutable_node(), "Mul", {"x", "number"}, {"part"}, "part");
+  add_node(*body.mutable_node(), "SequenceInsert", {"so_far", "part"}, {"longer"}, "insert");
+  add_node(*body.mutable_node(), "Identity", {"longer"}, {"kept"}, "kept");
+  auto& one = add_node(*body.mutable_node(), "Constant", {}, {"one"}, "one");
+  set(one, "value_int", int64_t{1});
+  add_node(*body.mutable_node(), "Add", {"at", "one"}, {"next"}, "next");
+  add_node(*body.mutable_node(), "LessOrEqual", {"next", "n"}, {"again"}, "again");
+  for (const char* name : {"again", "next", "kept"}) body.add_output()->set_name(name);
+  set(m.node("ConcatFromSequence", {"list"}, {"y"}, "join"), "axis", int64_t{0});
+  EXPECT_THAT(run(m.import(), {{"x", Tensor::of({2}, {3, 5})}}), ElementsAre(0, 0, 3, 5, 6, 10));
+}
+
 TEST(ControlFlow, LoopsOnDataAreRefused) {
   EXPECT_THAT(error_of([] { doubling(true, false).import(); }),
               HasSubstr("Loop 'repeat': how often it runs is computed from the model's data"));

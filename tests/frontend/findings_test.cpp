@@ -72,6 +72,18 @@ TEST(Findings, AliasesNameBothEnds) {
   EXPECT_THAT(f.repair, HasSubstr("--tie-aliases"));
 }
 
+TEST(Findings, AWeightThatIsPassedOnIsNoAlias) {
+  for (auto [name, used_elsewhere] : {std::pair{"alias", true}, std::pair{"w2", false}}) {
+    ModelBuilder m;
+    m.input("x", {2}).weight("w", {2}, {1, 2}).output("y").output("z");
+    m.node("Identity", {"w"}, {name});
+    m.node("Mul", {"x", name}, {"y"});
+    m.node("Mul", {"x", used_elsewhere ? "w" : name}, {"z"});
+    EXPECT_THAT(kinds(frontend::examine_file(m.file())), IsEmpty()) << name;
+    EXPECT_THAT(m.import().graph.tensors, ElementsAre(testing::Key("w"))) << name;
+  }
+}
+
 TEST(Findings, CopyOfATiedWeight) {
   ModelBuilder m;
   m.input("x", {1, 2}).output("z");

@@ -137,6 +137,31 @@ TEST(Quirks, AttributesThatBecameInputs) {
   EXPECT_EQ(ir::print(old.import().graph), ir::print(now.import().graph));
 }
 
+TEST(Quirks, BoundsOfClipWereAttributes) {
+  for (bool low : {true, false}) {
+    ModelBuilder m(10);
+    m.input("x", {3}).output("y");
+    auto& node = m.node("Clip", {"x"}, {"y"});
+    if (low) set(node, "min", 0.0f);
+    set(node, "max", 6.0f);
+    EXPECT_THAT(run(m.import(), {{"x", Tensor::of({3}, {-1, 2, 7})}}), ElementsAre(low ? 0 : -1, 2, 6));
+  }
+}
+
+TEST(Quirks, ZerosThatAreNoBiasAreDropped) {
+  for (float bias : {0.0f, 1.0f}) {
+    ModelBuilder m;
+    m.input("x", {1, 1, 2}).output("y");
+    m.weight("w", {1, 1, 1}, {3}).weight("zeros", {1, 2}, {0, bias});
+    m.node("Conv", {"x", "w", "zeros"}, {"y"}, "conv");
+    if (bias == 0) {
+      EXPECT_THAT(run(m.import(), {{"x", Tensor::of({1, 1, 2}, {1, 2})}}), ElementsAre(3, 6));
+      continue;
+    }
+    EXPECT_THAT(error_of([&] { m.import(); }), HasSubstr("Conv 'conv': bias [1,2] must be [1]"));
+  }
+}
+
 TEST(Quirks, UnknownAttributesAreRefused) {
   ModelBuilder m;
   m.input("x", {2}).output("y");
