@@ -2,6 +2,7 @@
 // computes them.
 #pragma once
 #include <array>
+#include <string_view>
 
 #include "ir/graph.h"
 
@@ -39,6 +40,18 @@ size_t attention_mask_input(const Node&);
 bool is_attention(const Node&);
 bool is_attention_gradient(const Node&);
 AttentionSizes attention_sizes(const Node&);  // of either
+
+// How exporters write the weights before a Dropout of them (see ir/pattern.h).
+inline constexpr std::string_view kScoresPattern = R"(
+    clean   = Where(IsNaN(softmax), 0, softmax) | softmax;
+    softmax = Softmax(masked);
+    masked  = Add(chosen, mask) | chosen;
+    chosen  = Where(hide, #low, scaled) | Where(show, scaled, #low) | scaled;
+    scaled  = Mul(product, #factor) | Div(product, #divisor) | product;
+    product = MatMul(left, right);
+    left    = Mul(q, #q_factor) | Div(q, #q_divisor) | q;
+    right   = Mul(k, #k_factor) | Div(k, #k_divisor) | k;
+)";
 
 // How exporters write it (ir/ops/attention_pattern.cpp).
 const std::vector<Decomposition>& attention_decompositions();

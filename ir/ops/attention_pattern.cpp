@@ -205,24 +205,15 @@ Values build(Graph&, const Match& m, const NewValue& now) {
 }  // namespace
 
 const std::vector<Decomposition>& attention_decompositions() {
-  static const std::vector<Decomposition> list = {
-      {.pattern = R"(
+  static const std::string pattern = mezzo::concat(R"(
           attention = turned | y;
           turned    = Transpose(y);
           y         = MatMul(weights, v);
           weights   = Dropout(clean) | clean;
-          clean     = Where(IsNaN(softmax), 0, softmax) | softmax;
-          softmax   = Softmax(masked);
-          masked    = Add(chosen, mask) | chosen;
-          chosen    = Where(hide, #low, scaled) | Where(show, scaled, #low) | scaled;
-          scaled    = Mul(product, #factor) | Div(product, #divisor) | product;
-          product   = MatMul(left, right);
-          left      = Mul(q, #q_factor) | Div(q, #q_divisor) | q;
-          right     = Mul(k, #k_factor) | Div(k, #k_divisor) | k;
-       )",
-       .fits = [](const Match& m) { return read(m).has_value(); },
-       .build = build},
-  };
+      )",
+                                                   kScoresPattern);
+  static const std::vector<Decomposition> list = {
+      {.pattern = pattern, .fits = [](const Match& m) { return read(m).has_value(); }, .build = build}};
   return list;
 }
 

@@ -55,6 +55,36 @@ Values grad(Grad& g) {
   return d;
 }
 
+// The log-probability of one class per row, picked along the axis of the softmax, is the loss of each row,
+// negated. Negative labels count from the end here, but are faults of the loss.
+bool picks_one_per_row(const Match& m) {
+  const Node &picked = m.node("picked"), &log_prob = m.node("log_prob");
+  const int64_t rank = log_prob.type().rank(), axis = normalize_axis(log_prob.i("axis"), rank);
+  Dims rows = log_prob.type().dims;
+  rows[static_cast<size_t>(axis)] = 1;
+  return normalize_axis(picked.i("axis"), rank) == axis && picked.type().dims == rows && rank >= 2 &&
+         (axis == 1 || axis == rank - 1);
+}
+
+Values build_picked(Graph& to, const Match& m, const NewValue& now) {
+  const Node& log_prob = m.node("log_prob");
+  Value scores = now(m.value("scores")), labels = now(m.value("labels"));
+  const Dims dims = scores.dims();
+  const auto axis = static_cast<size_t>(normalize_axis(log_prob.i("axis"), scores.rank()));
+  const int64_t classes = dims[axis];
+  Dims rows = dims;
+  if (axis == 1)
+    rows.erase(rows.begin() + 1);
+  else  // rows of scores that end in the classes
+    rows = {scores.type().count() / classes}, scores = reshape(scores, {rows[0], classes});
+  labels = reshape(labels, rows);
+  labels = where(less(labels, constant_like(labels, 0)), labels + static_cast<double>(classes), labels);
+  Node* n = to.add(get_op("SoftmaxCrossEntropyLoss"), {scores, labels}, {{"reduction", std::string("none")}});
+  Values out{reshape(-n->out(kLoss), m.node("picked").type().dims)};
+  if (m.node("picked").output_count() > 1) out.push_back(n->out(kInvalidLabels));
+  return out;
+}
+
 const std::vector<Decomposition>& decompositions() {
   static const std::vector<Decomposition> list = {
       {.pattern = R"(
@@ -72,6 +102,12 @@ const std::vector<Decomposition>& decompositions() {
          Node* n = to.add(get_op("SoftmaxCrossEntropyLoss"), inputs, m.node("loss").attrs());
          return {n->out(kLoss), n->out(kInvalidLabels), n->out(kWeightSum)};
        }},
+      {.pattern = R"(
+          picked   = GatherElements(log_prob, labels);
+          log_prob = LogSoftmax(scores);
+       )",
+       .fits = picks_one_per_row,
+       .build = build_picked},
   };
   return list;
 }
