@@ -3,9 +3,15 @@
 // One walk in topological order: a node's dtype follows from its class and the dtypes its inputs have got by
 // then.
 //   low        runs in 16 bits, unless an input is a position (an integer made float), which must not be
-//   narrowed bounded    runs in its input's dtype, f32 inside pass       runs in its input's dtype widest 16
-//   bits only if every activation among its inputs has 16 bits; constants and parameters do not count,
-//              and are never narrowed for it: the op then computes in f32 and its result is rounded once
+//              narrowed
+//   bounded    runs in its input's dtype, f32 inside
+//   pass       runs in its input's dtype
+//   widest     16 bits only if every activation among its inputs has 16 bits; constants and parameters do not
+//              count, and are never narrowed for it: the op then computes in f32 and its result is rounded
+//              once
+//   bounded, widest and elementwise   f32 where only f32 ops read the result, which costs nothing: it spares
+//              log(1 - sigmoid) an argument of 0, and coordinates their last bits. (Not a product with its
+//              bias: the logits of a classifier have 16 bits.)
 //   unbounded, full   f32
 // A sum of a matrix product and a bias is one accumulation: the product hands its f32 accumulator to the Add,
 // and the Add's result is rounded. Values of other types than f32 keep theirs; the file's own Casts stay what
@@ -47,6 +53,8 @@ struct Facts {
   bool weight = false;    // made of parameters and constants only: never decides a dtype
   bool constant = false;  // made of constants only: computed once, in f32
   bool position = false;  // made of integers (and weights) only: must not lose bits
+  bool f32_only =
+      false;  // read by f32 ops only, or by elementwise and moving ones whose results only these read
 };
 
 std::unordered_map<const Node*, Facts> collect_facts(const Graph& graph) {
@@ -83,10 +91,32 @@ std::unordered_map<const Node*, Facts> collect_facts(const Graph& graph) {
   return facts;
 }
 
+// The model's outputs are what they are: they neither ask for f32 nor object to it.
+void collect_f32_only(const Graph& graph, const ir::UseMap& uses,
+                      std::unordered_map<const Node*, Facts>& facts) {
+  for (auto it = graph.nodes().rbegin(); it != graph.nodes().rend(); ++it) {
+    const Node& node = **it;
+    size_t readers = 0;
+    bool all_f32 = true;
+    for (int k = 0; k < node.output_count(); k++) {
+      const auto& list = uses.of(node.out(k));
+      readers += list.size();
+      for (const ir::Use& use : list) {
+        const Precision p = use.node->op().precision;
+        const bool follows =
+            p == Precision::pass || (use.node->op().meaning == ir::Meaning::scalar && p != Precision::fixed);
+        all_f32 &= p == Precision::full || p == Precision::unbounded || (follows && facts[use.node].f32_only);
+      }
+    }
+    facts[&node].f32_only = all_f32 && readers > 0;
+  }
+}
+
 class Assigner {
  public:
   Assigner(const Graph& graph, const Options& options)
       : graph_(graph), options_(options), facts_(collect_facts(graph)), uses_(graph) {
+    collect_f32_only(graph, uses_, facts_);
     // Without one matrix product or convolution, rounding buys nothing: all stays f32.
     for (auto& node : graph.nodes()) any_low_ |= node->op().precision == Precision::low && is_f32(*node);
   }
@@ -170,6 +200,11 @@ class Assigner {
         all_low &= inputs[i].dtype() == low;
       if (!f.weight) any_activation = true;
     }
+    const bool computes_in_f32 =
+        node.op().precision == Precision::bounded ||
+        (node.op().precision == Precision::widest && node.op().meaning == ir::Meaning::scalar);
+    if (computes_in_f32 && !accumulates && facts_.at(&node).f32_only)
+      return {DType::f32, false, concat(ir::name(node.op().precision), ": read in f32 only"), false};
     switch (node.op().precision) {
       case Precision::low:
         if (position) return {DType::f32, false, "low, but computes with positions", false};

@@ -56,6 +56,7 @@ Ran run(std::string_view op, const std::vector<Tensor>& in, Attrs attrs, bool lo
   return r;
 }
 
+// Failure mode 3.
 TEST(OpConventions, FullyMaskedRowIsZero) {
   const Tensor x = Tensor::of({2, 2}, {-kInf, -kInf, -kInf, 3});
   const Ran softmax = run("Softmax", {x}, {}, true);
@@ -99,7 +100,7 @@ TEST(OpConventions, FirstOfEqualMaximaGetsTheGradient) {
               ElementsAre(0, 1, 0, 0));
 }
 
-// Counts beyond 256 would be lost in bf16: the gradient of a lookup is summed in f32.
+// Failure mode 14. Counts beyond 256 would be lost in bf16: the gradient of a lookup is summed in f32.
 TEST(OpConventions, GradientOfManyLookupsLosesNone) {
   constexpr int64_t kRows = 8, kLookups = 100000;
   Graph g;

@@ -55,7 +55,7 @@ TEST(AssignPrecision, FollowsTheClasses) {
   EXPECT_EQ(plan.at("bias"), DType::bf16);  // rounded once behind it
   EXPECT_EQ(plan.at("relu"), DType::bf16);
   EXPECT_EQ(plan.at("fc2"), DType::bf16);
-  EXPECT_EQ(plan.at("soft"), DType::bf16);  // f32 inside
+  EXPECT_EQ(plan.at("soft"), DType::f32);   // f32 inside, and only exp reads it
   EXPECT_EQ(plan.at("exp"), DType::f32);
 }
 
@@ -75,6 +75,26 @@ TEST(AssignPrecision, NetWithoutProductsStaysF32) {
   EXPECT_EQ(ir::print(g), before);
 }
 
+// Failure mode 22: -log(1 - sigmoid(x)) of a confident x. Rounded to 16 bits the probability would be 1.
+TEST(AssignPrecision, ProbabilitiesUnderALogarithmStayF32) {
+  ir::Graph g;
+  Value x = g.input("x", {DType::f32, {4, 8}}), t = g.input("t", {DType::f32, {4, 8}});
+  Value w = g.state("w", {DType::f32, {8, 8}}, ir::StateKind::parameter);
+  Value h = named(g, "product", [&] { return ir::apply("MatMul", {x, w}); });
+  Value p = named(g, "probability", [&] { return ir::sigmoid(h); });
+  Value rest = named(g, "rest", [&] { return 1.0 - p; });
+  Value gate = named(g, "gate", [&] { return ir::sigmoid(h); });
+  g.outputs = {{"loss", t * ir::log(p) + (1.0 - t) * ir::log(rest)},
+               {"p", p},
+               {"z", ir::apply("MatMul", {gate, w})}};
+  auto plan = plan_of(std::move(g), {.low = DType::f16});
+  EXPECT_EQ(plan.at("product"), DType::f16);
+  EXPECT_EQ(plan.at("probability"), DType::f32);
+  EXPECT_EQ(plan.at("rest"), DType::f32);
+  EXPECT_EQ(plan.at("gate"), DType::f16);
+}
+
+// Failure mode 21.
 TEST(AssignPrecision, PositionsAreNotNarrowed) {
   ir::Graph g;
   Value ids = g.input("ids", {DType::i64, {4, 8}});
