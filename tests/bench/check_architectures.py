@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""One training step of many architectures (architectures.py), exported by PyTorch, beside PyTorch itself.
+"""One training step of many architectures (architectures/), exported by PyTorch, beside PyTorch itself.
 
     python3 tests/bench/check_architectures.py [MEZZO] [--only REGEX] [--exporter REGEX] [--precision fp32|bf16|fp16|all]
         [--device cpu|cuda|reference] [--keep DIR] [--verbose]          needs torch, onnx, onnxscript, numpy
 
-Every net goes through the dynamo exporter (optimised, unless that folds BatchNorm, and not) and the TorchScript one at opset 13 and 17. Loss and every gradient of
+Every net goes through the dynamo exporter (optimised, unless that folds BatchNorm, and not; opset 20 and 23) and the TorchScript one at
+opset 13, 17 and 20, where these can write it. Loss and every gradient of
 `mezzo grad` are compared with PyTorch's in float64, by relative L2 distance: fp32 within max(1e-4, 5 x PyTorch's own fp32 error); 16 bits:
 the median within 1.5 x and the largest within 2.5 x of what PyTorch's autocast gets wrong. Initializers are matched to parameters by value.
 """
@@ -32,8 +33,10 @@ EXPORTERS = {
     "dynraw": dict(dynamo=True, optimize=False, external_data=False),
     "ts13": dict(dynamo=False, opset_version=13, do_constant_folding=False, training=torch.onnx.TrainingMode.TRAINING),
     "ts17": dict(dynamo=False, opset_version=17, do_constant_folding=False, training=torch.onnx.TrainingMode.TRAINING),
+    "ts20": dict(dynamo=False, opset_version=20, do_constant_folding=False, training=torch.onnx.TrainingMode.TRAINING),
+    "dynraw23": dict(dynamo=True, optimize=False, opset_version=23, external_data=False),
 }
-LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss}
+LOSSES = {"cross_entropy": F.cross_entropy, "mse": F.mse_loss, "output": lambda out, labels: out}
 
 
 def loss_of(out, labels, kind):
@@ -49,8 +52,13 @@ def step(net, x, labels, kind, dtype, scale=1.0):
     net, width = net.to(torch.float32 if low else dtype), torch.float32 if low else dtype
     x = [v.to(width) if v.is_floating_point() else v for v in x]
     labels = labels.to(width) if labels.is_floating_point() else labels
-    with torch.autocast("cpu", dtype) if low else contextlib.nullcontext():
-        out = net(*x)
+    torch.set_default_dtype(width)  # of the constants that nets make as they run
+    try:
+        with torch.autocast("cpu", dtype) if low else contextlib.nullcontext():
+            out = net(*x)
+    finally:
+        torch.set_default_dtype(torch.float32)
+    out = out[0] if isinstance(out, tuple) else out
     loss = loss_of(out.to(width), labels, kind)
     (loss * scale).backward()
     return loss.item(), {k: (p.grad.double() / scale).numpy() for k, p in net.named_parameters() if p.grad is not None}
@@ -153,7 +161,10 @@ class Case:
 def run(mezzo, path, case, precision, device, folder):
     feed = {f"input{i}": v.numpy() for i, v in enumerate(case.x)}
     names = {i.name for i in onnx.load(path).graph.input}
-    np.savez(os.path.join(folder, "feed.npz"), labels=case.labels.numpy(), **{k: v for k, v in feed.items() if k in names})
+    feed = {k: v for k, v in feed.items() if k in names}
+    if case.kind != "output":
+        feed["labels"] = case.labels.numpy()
+    np.savez(os.path.join(folder, "feed.npz"), **feed)
     out = os.path.join(folder, "grads.npz")
     command = [mezzo, "grad", path, "--feed", os.path.join(folder, "feed.npz"), "--loss", case.kind, "--precision", precision, "--mode", "train", "--out", out]
     command += ["--loss-scale", "1024"] if precision == "fp16" else []
