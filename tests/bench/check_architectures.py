@@ -122,18 +122,19 @@ class Case:
 
     def judge(self, path, got, precision):
         pairs = matched(path, self.net)
-        errors, reasons, found = {}, [], {}
+        errors, reasons, found, missing = {}, [], {}, {}
         for initializer, (parameter, place) in pairs.items():
             if parameter not in self.live:
                 continue
             grad = got.get("grad:" + initializer)
-            if grad is None:
-                reasons.append(f"no gradient of {initializer}")
+            if grad is None:  # perhaps a copy of another initializer, which then has the gradient of both
+                missing[parameter] = initializer
                 continue
             want = self.want[parameter]
             back = place(grad, want.shape)  # place is its own inverse
-            # A tied weight that the exporter wrote twice (the head's transposed): the two gradients add up.
+            # A weight that the exporter wrote twice, and mezzo takes for two: the gradients add up.
             found.setdefault(parameter, []).append(back if back.shape == want.shape else np.full(want.shape, np.inf))
+        reasons += [f"no gradient of {initializer}" for parameter, initializer in missing.items() if parameter not in found]
         for parameter, grads in found.items():
             errors[parameter] = relative(sum(grads), self.want[parameter])
         lost = self.live - {p for p, _ in pairs.values()}
