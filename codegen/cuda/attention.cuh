@@ -2,12 +2,9 @@
 // holds the sizes as constants; the elements of a row are shared out over the lanes. Scores never stand in memory. Sums
 // run in the order of the keys, or of the queries, so results are the same every time.
 
-DEVICE f32 exp_of(f32 x) { return expf(x); }
-DEVICE f64 exp_of(f64 x) { return exp(x); }
-DEVICE f32 log_of(f32 x) { return logf(x); }
-DEVICE f64 log_of(f64 x) { return log(x); }
-DEVICE f32 tanh_of(f32 x) { return tanhf(x); }
-DEVICE f64 tanh_of(f64 x) { return tanh(x); }
+FLOAT_FUNCTION(exp_of, expf, exp)
+FLOAT_FUNCTION(log_of, logf, log)
+FLOAT_FUNCTION(tanh_of, tanhf, tanh)
 
 // A lane's part of a row of EXTENT elements.
 template <class ACC, i32 EXTENT>

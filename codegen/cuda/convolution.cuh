@@ -58,28 +58,18 @@ struct TapLoader {
   ImageLoader<S, T, V> image;
   DEVICE Pack<T, V> read(i32 row, i32 depth) const { return image.read(depth, row); }
 };
-// Rows: filters; depth: channels and taps.
-template <class S, class T>
-struct FilterLoader {
+// Rows: filters, or channels with CHANNELS; depth: the other ones and taps.
+template <class S, class T, bool CHANNELS>
+struct WeightLoader {
   static constexpr i32 kVector = 1;
   static constexpr bool kDeep = true;
+  static constexpr i32 kRows = CHANNELS ? S::kChannels : S::kFilters, kOthers = CHANNELS ? S::kFilters : S::kChannels;
+  static constexpr i64 kRow = CHANNELS ? S::wc : S::wf, kOther = CHANNELS ? S::wf : S::wc;
   const T* w;
   DEVICE Pack<T, 1> read(i32 row, i32 depth) const {
-    if (row >= S::kFilters || depth >= S::kChannels * S::kTaps) return {};
-    const Tap t = tap_of<S, S::kChannels>(depth);
-    return fetch_neighbours<1>(w + (row * S::wf + t.channel * S::wc + number_of<S>(t)));
-  }
-};
-// Rows: channels; depth: filters and taps.
-template <class S, class T>
-struct ChannelLoader {
-  static constexpr i32 kVector = 1;
-  static constexpr bool kDeep = true;
-  const T* w;
-  DEVICE Pack<T, 1> read(i32 row, i32 depth) const {
-    if (row >= S::kChannels || depth >= S::kFilters * S::kTaps) return {};
-    const Tap t = tap_of<S, S::kFilters>(depth);
-    return fetch_neighbours<1>(w + (t.channel * S::wf + row * S::wc + number_of<S>(t)));
+    if (row >= kRows || depth >= kOthers * S::kTaps) return {};
+    const Tap t = tap_of<S, kOthers>(depth);
+    return fetch_neighbours<1>(w + (row * kRow + t.channel * kOther + number_of<S>(t)));
   }
 };
 // Rows: input places; depth: filters and taps. A place gets the outputs that saw it.

@@ -116,18 +116,15 @@ DEVICE f32 op_mul(f32 a, f32 b) { return a * b; }
 DEVICE f64 op_mul(f64 a, f64 b) { return a * b; }
 DEVICE f32 op_fma(f32 a, f32 b, f32 c) { return fmaf(a, b, c); }
 DEVICE f64 op_fma(f64 a, f64 b, f64 c) { return fma(a, b, c); }
-DEVICE f32 op_abs(f32 a) { return fabsf(a); }
-DEVICE f64 op_abs(f64 a) { return fabs(a); }
-DEVICE f32 op_sqrt(f32 a) { return sqrtf(a); }
-DEVICE f64 op_sqrt(f64 a) { return sqrt(a); }
-DEVICE f32 op_floor(f32 a) { return floorf(a); }
-DEVICE f64 op_floor(f64 a) { return floor(a); }
-DEVICE f32 op_ceil(f32 a) { return ceilf(a); }
-DEVICE f64 op_ceil(f64 a) { return ceil(a); }
-DEVICE f32 op_round(f32 a) { return rintf(a); }
-DEVICE f64 op_round(f64 a) { return rint(a); }
-DEVICE f32 op_trunc(f32 a) { return truncf(a); }
-DEVICE f64 op_trunc(f64 a) { return trunc(a); }
+#define FLOAT_FUNCTION(name, of_f32, of_f64)      \
+  DEVICE f32 name(f32 a) { return of_f32(a); } \
+  DEVICE f64 name(f64 a) { return of_f64(a); }
+FLOAT_FUNCTION(op_abs, fabsf, fabs)
+FLOAT_FUNCTION(op_sqrt, sqrtf, sqrt)
+FLOAT_FUNCTION(op_floor, floorf, floor)
+FLOAT_FUNCTION(op_ceil, ceilf, ceil)
+FLOAT_FUNCTION(op_round, rintf, rint)
+FLOAT_FUNCTION(op_trunc, truncf, trunc)
 DEVICE f32 op_fmod(f32 a, f32 b) { return fmodf(a, b); }
 DEVICE f64 op_fmod(f64 a, f64 b) { return fmod(a, b); }
 DEVICE f32 op_mod(f32 a, f32 b) {

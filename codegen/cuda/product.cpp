@@ -218,7 +218,10 @@ Product convolution(const ir::Node& n, ProductKind kind, int number) {
     return concat(pointer, " + (i64)q * ", stride);
   };
   auto of = [&](std::string_view what, int64_t vector) {
-    return concat(what, "<", sizes, ", ", name, vector > 0 ? concat(", ", vector) : std::string(), ">{");
+    return concat(what, "<", sizes, ", ", name, ", ", vector, ">{");
+  };
+  auto weights = [&](const char* channels_are_rows) {
+    return concat("WeightLoader<", sizes, ", ", name, ", ", channels_are_rows, ">{");
   };
   auto pairs = [&](int64_t count) { return last && count % 2 == 0 ? "true" : "false"; };
   int64_t x = channels * s.x[1], y = filters * s.y[1], w = filters * channels * taps;
@@ -227,7 +230,7 @@ Product convolution(const ir::Node& n, ProductKind kind, int number) {
       p.bias = n.has(2);
       p.rows = outputs, p.columns = filters, p.depth = channels * taps;
       p.left = of("ImageLoader", by_channel) + group("a0", x) + "}";
-      p.right = of("FilterLoader", 0) + group("a1", w) + "}";
+      p.right = weights("false") + group("a1", w) + "}";
       p.target = concat("OutputTarget<", sizes, ", ", memory_type(out), ", ", sum, ", ",
                         p.bias ? "true" : "false", ", ", pairs(filters), ">{", group(result, y), ", ",
                         p.bias ? group("a2", filters) : "nullptr", "}");
@@ -235,7 +238,7 @@ Product convolution(const ir::Node& n, ProductKind kind, int number) {
     case ProductKind::input_grad:
       p.rows = inputs, p.columns = channels, p.depth = filters * taps;
       p.left = of("SeenLoader", by_filter) + group("a0", y) + "}";
-      p.right = of("ChannelLoader", 0) + group("a1", w) + "}";
+      p.right = weights("true") + group("a1", w) + "}";
       p.target = concat("InputTarget<", sizes, ", ", memory_type(out), ", ", sum, ", ", pairs(channels), ">{",
                         group(result, x), "}");
       break;

@@ -23,7 +23,7 @@ using ir::Tensor;
 using runtime::Arrays;
 using testing::HasSubstr;
 
-inline const std::string kModels = std::string(MEZZO_SOURCE_DIR) + "/models/fixtures";
+inline const std::string kModels = MEZZO_SOURCE_DIR + "/models/fixtures";
 
 inline std::string replace_all(std::string text, const std::string& from, const std::string& to) {
   for (size_t at = 0; (at = text.find(from, at)) != std::string::npos; at += to.size())
@@ -100,7 +100,7 @@ class CommandLine : public testing::Test {
 
   static std::vector<std::string> words(const std::string& line) {
     std::string text = replace_all(replace_all(line, "{tmp}", tmp_.string()), "{models}", kModels);
-    std::istringstream in(replace_all(text, "{fake}", MEZZO_BINARY_DIR "/fake_cuda"));
+    std::istringstream in(replace_all(text, "{fake}", MEZZO_BINARY_DIR + "/fake_cuda"));
     std::vector<std::string> out;
     for (std::string w; in >> w;) out.push_back(w);
     return out;
@@ -115,7 +115,7 @@ class CommandLine : public testing::Test {
       variables.push_back(args.front());
       args.erase(args.begin());
     }
-    args.insert(args.begin(), MEZZO_BINARY_DIR "/mezzo");
+    args.insert(args.begin(), MEZZO_BINARY_DIR + "/mezzo");
     std::vector<char*> argv;
     for (auto& a : args) argv.push_back(a.data());
     argv.push_back(nullptr);

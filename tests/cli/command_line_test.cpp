@@ -7,7 +7,7 @@ namespace mezzo {
 namespace {
 
 TEST_F(CommandLine, MustFail) {
-  std::ifstream table(std::string(MEZZO_SOURCE_DIR) + "/tests/cli/must_fail.txt");
+  std::ifstream table(MEZZO_SOURCE_DIR + "/tests/cli/must_fail.txt");
   ASSERT_TRUE(table.good());
   Outcome outcome;
   std::string command;
@@ -233,7 +233,7 @@ TEST_F(CommandLine, CompileAndItsDumpCountTheSameMemory) {
 
 TEST_F(CommandLine, CompletionScriptIsCurrent) {
   EXPECT_EQ(must_run("completion bash").out,
-            runtime::read_file(std::string(MEZZO_SOURCE_DIR) + "/scripts/completion/mezzo.bash"))
+            runtime::read_file(MEZZO_SOURCE_DIR + "/scripts/completion/mezzo.bash"))
       << "write it again: mezzo completion bash > scripts/completion/mezzo.bash";
 }
 

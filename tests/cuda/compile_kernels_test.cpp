@@ -21,7 +21,7 @@ using testing::StartsWith;
 Loaded<NvrtcApi> fake_nvrtc() {
   return load_nvrtc(
       {[](const char* name) {
-         return std::string(name == std::string("MEZZO_CUDA_PATH") ? MEZZO_BINARY_DIR "/fake_cuda" : "");
+         return std::string(name == std::string("MEZZO_CUDA_PATH") ? MEZZO_BINARY_DIR + "/fake_cuda" : "");
        },
        "/nowhere"},
       0);

@@ -33,7 +33,7 @@ class Loader : public testing::Test {
   std::string path(const std::string& name) const { return (root_ / name).string(); }
   void put_library(const std::string& name) {
     fs::create_directories((root_ / name).parent_path());
-    fs::copy_file(MEZZO_BINARY_DIR "/fake_cuda/libnvrtc.so.13", root_ / name);
+    fs::copy_file(MEZZO_BINARY_DIR + "/fake_cuda/libnvrtc.so.13", root_ / name);
   }
   void put_file(const std::string& name, const std::string& content = "") {
     fs::create_directories((root_ / name).parent_path());

@@ -17,13 +17,13 @@ using runtime::Session;
 using ::testing::HasSubstr;
 
 std::shared_ptr<LoadedModel> fixture(const std::string& name) {
-  return std::make_shared<LoadedModel>(concat(MEZZO_SOURCE_DIR "/models/fixtures/", name));
+  return std::make_shared<LoadedModel>(concat(MEZZO_SOURCE_DIR + "/models/fixtures/", name));
 }
 
 Arrays batch(const std::string& net, int64_t k) {
   static std::map<std::string, Arrays> runs;
   auto [it, fresh] = runs.try_emplace(net);
-  if (fresh) it->second = runtime::read_npz(concat(MEZZO_SOURCE_DIR "/models/fixtures/", net, ".runs.npz"));
+  if (fresh) it->second = runtime::read_npz(concat(MEZZO_SOURCE_DIR + "/models/fixtures/", net, ".runs.npz"));
   const Tensor &data = it->second.at("data:input"), &labels = it->second.at("labels");
   constexpr int64_t kBatch = 16;
   ir::Dims dims = data.dims();

@@ -13,7 +13,7 @@
 namespace mezzo::test {
 namespace {
 
-const char* const kExpectations = MEZZO_SOURCE_DIR "/tests/frontend/node_expected.txt";
+const std::string kExpectations = MEZZO_SOURCE_DIR + "/tests/frontend/node_expected.txt";
 
 struct Outcome {
   enum Kind { pass, fail, refused, crash } kind;

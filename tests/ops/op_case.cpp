@@ -165,7 +165,7 @@ Tensor draw(const InputCase& in, Type type, std::mt19937& random, size_t positio
 
 // Calls f(line, number) for the lines of a file in tests/ops that are no comments.
 void for_each_line(const std::string& name, const std::function<void(const std::string&, int)>& f) {
-  std::ifstream file(MEZZO_SOURCE_DIR "/tests/ops/" + name);
+  std::ifstream file(MEZZO_SOURCE_DIR + "/tests/ops/" + name);
   if (!file) bad(mezzo::concat("no file tests/ops/", name));
   int number = 0;
   for (std::string line; std::getline(file, line);) {

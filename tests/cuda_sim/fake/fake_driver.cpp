@@ -2,122 +2,16 @@
 // everything at once, a capture records. It is stricter than the real one: a thread without the context, a
 // transfer or allocation that a capture does not allow, code of another architecture and a double free are
 // errors, and every call is counted.
-#include <algorithm>
 #include <cstdio>
-#include <cstdlib>
 #include <cstring>
-#include <functional>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <regex>
-#include <set>
-#include <string>
-#include <vector>
 
-#include "codegen/cuda/driver_api.h"
-#include "codegen/cuda/source.h"
-#include "tests/cuda_sim/fake/fake_cuda.h"
-#include "tests/cuda_sim/sim.h"
+#include "tests/cuda_sim/fake/fake_state.h"
 
-using namespace mezzo::codegen::cuda;
-using mezzo::cuda_sim::Fault;
+using namespace mezzo::fake_cuda;
 
 namespace {
 
-constexpr int kInvalidValue = 1, kInvalidContext = 201, kNotFound = 500, kCaptureUnsupported = 900,
-              kUnknown = 999;
-constexpr std::string_view kMagic = "FAKE CUBIN";
-
-long setting(const char* name, long otherwise) {
-  const char* value = std::getenv(name);
-  return value ? std::atol(value) : otherwise;
-}
-
-using Work = std::function<int()>;
-struct FakeGraph {
-  std::vector<Work> work;
-};
-struct FakeStream {
-  std::unique_ptr<FakeGraph> capture;
-};
-struct FakeModule {
-  std::shared_ptr<const mezzo::cuda_sim::Module> code;
-  std::map<std::string, size_t> parameters;  // by function
-};
-struct FakeFunction {
-  FakeModule* module;
-  std::string name;
-  size_t parameters;
-};
-
-struct Fake {
-  std::recursive_mutex lock;
-  mezzo::cuda_sim::Simulator machine;
-  std::map<std::string, long> calls;
-  long all_calls = 0;
-  std::string failing;  // function, with how many calls to go and the error
-  bool fails = false;
-  long fail_in = 0;
-  int fail_with = 0;
-  int sticky = 0;
-  std::map<const std::byte*, size_t> device, pinned;
-  std::set<const void*> live;
-  std::vector<std::unique_ptr<FakeFunction>> functions;
-  long used = 0;
-  bool capturing = false;
-
-  Fake() {
-    if (const char* script = std::getenv("FAKE_CUDA_FAIL")) {
-      std::string text = script;
-      size_t a = text.find(':'), b = text.rfind(':');
-      fails = true, failing = text.substr(0, a), fail_in = std::atol(text.c_str() + a + 1),
-      fail_with = std::atoi(text.c_str() + b + 1);
-    }
-  }
-};
-
-Fake& fake() {
-  static Fake* const instance =
-      new Fake;  // outlives every user: handles may be given back while the process ends
-  return *instance;
-}
 int context_tag;  // the one context is its address
-thread_local const void* current = nullptr;
-
-enum Demand { anything, context, context_outside_capture };
-
-// What fails while something is given back can be told to nobody.
-bool gives_back(std::string_view function) {
-  for (const char* word : {"Free", "Destroy", "Unload", "Release"})
-    if (function.find(word) != function.npos) return true;
-  return false;
-}
-
-// Counts the call; what is wrong with it before it starts, or 0.
-int enter(const char* function, Demand demand) {
-  Fake& f = fake();
-  f.calls[function]++;
-  f.all_calls++;
-  if (f.fails && (f.failing.empty() ? !gives_back(function) : f.failing == function) && --f.fail_in == 0) {
-    f.fails = false;
-    return f.fail_with;
-  }
-  if (demand == anything) return 0;
-  if (f.sticky) return f.sticky;
-  if (!current) return kInvalidContext;
-  if (demand == context_outside_capture && f.capturing) return kCaptureUnsupported;
-  return 0;
-}
-#define ENTER(demand)                 \
-  std::lock_guard guard(fake().lock); \
-  if (int error = enter(__func__, demand)) return error
-
-int submit(Stream stream, Work work) {
-  auto* s = reinterpret_cast<FakeStream*>(stream);
-  if (s->capture) return s->capture->work.push_back(std::move(work)), 0;
-  return work();
-}
 
 bool inside(const std::map<const std::byte*, size_t>& all, const void* p, size_t bytes) {
   auto it = all.upper_bound(static_cast<const std::byte*>(p));
@@ -136,23 +30,6 @@ int copy(Stream stream, void* to, const void* from, size_t bytes) {
 }  // namespace
 
 extern "C" {
-
-long fake_cuda_calls(const char* function) { return *function ? fake().calls[function] : fake().all_calls; }
-void fake_cuda_reset() { fake().calls.clear(), fake().all_calls = 0; }
-void fake_cuda_fail(const char* function, long nth, int error) {
-  fake().fails = function != nullptr;
-  fake().failing = function ? function : "";
-  fake().fail_in = nth, fake().fail_with = error;
-}
-long fake_cuda_live() {
-  return static_cast<long>(fake().live.size() + fake().device.size() + fake().pinned.size());
-}
-long fake_cuda_used() { return fake().used; }
-int fake_cuda_submit(void* stream, std::function<void()> work) {
-  std::lock_guard guard(fake().lock);
-  return submit(static_cast<Stream>(stream), [work = std::move(work)] { return work(), 0; });
-}
-void fake_cuda_fresh_context() { fake().sticky = 0; }
 
 int cuInit(unsigned) {
   ENTER(anything);
@@ -353,70 +230,5 @@ int cuEventElapsedTime(float* milliseconds, Event start, Event end) {
   ENTER(anything);
   *milliseconds = static_cast<float>(*reinterpret_cast<double*>(end) - *reinterpret_cast<double*>(start));
   return 0;
-}
-int cuModuleLoadDataEx(Module* out, const void* image, unsigned, int*, void**) {
-  ENTER(context_outside_capture);
-  std::string text = static_cast<const char*>(image);
-  if (!text.starts_with(kMagic)) return kInvalidImage;
-  size_t line = text.find('\n');
-  std::string arch = "--gpu-architecture=sm_" + std::to_string(setting("FAKE_CUDA_ARCH", 90));
-  if (text.substr(0, line).find(arch) == std::string::npos && text.find("=compute_") > line)
-    return kNoBinaryForGpu;
-  text.erase(0, line + 1);
-  if (!text.starts_with(prelude())) return kInvalidImage;
-  text.erase(0, prelude().size());
-  auto module = std::make_unique<FakeModule>();
-  try {
-    module->code = mezzo::cuda_sim::Module::load({text});
-  } catch (const std::exception& e) {
-    std::fprintf(stderr, "fake driver: %s\n", e.what());
-    return kInvalidImage;
-  }
-  static const std::regex head(R"(KERNEL\(\d+\)\s+(\w+)\(([^)]*)\))");
-  for (std::sregex_iterator it(text.begin(), text.end(), head), end; it != end; ++it) {
-    std::string list = (*it)[2];
-    module->parameters[(*it)[1]] = list.find_first_not_of(" \n") == std::string::npos
-                                       ? 0
-                                       : static_cast<size_t>(std::count(list.begin(), list.end(), ',')) + 1;
-  }
-  fake().live.insert(module.get());
-  return *out = reinterpret_cast<Module>(module.release()), 0;
-}
-int cuModuleUnload(Module module) {
-  ENTER(anything);
-  if (!fake().live.erase(module)) return kInvalidValue;
-  return delete reinterpret_cast<FakeModule*>(module), 0;
-}
-int cuModuleGetFunction(Function* out, Module handle, const char* name) {
-  ENTER(context);
-  auto* module = reinterpret_cast<FakeModule*>(handle);
-  auto found = module->parameters.find(name);
-  if (found == module->parameters.end()) return kNotFound;
-  fake().functions.push_back(std::make_unique<FakeFunction>(FakeFunction{module, name, found->second}));
-  return *out = reinterpret_cast<Function>(fake().functions.back().get()), 0;
-}
-int cuFuncSetAttribute(Function, int, int) {
-  ENTER(context);
-  return 0;
-}
-int cuLaunchKernel(Function handle, unsigned gx, unsigned gy, unsigned gz, unsigned bx, unsigned by,
-                   unsigned bz, unsigned shared, Stream stream, void** parameters, void**) {
-  ENTER(context);
-  auto* function = reinterpret_cast<FakeFunction*>(handle);
-  std::vector<void*> pointers;
-  for (size_t i = 0; i < function->parameters; i++) pointers.push_back(*static_cast<void**>(parameters[i]));
-  return submit(stream, [=] {
-    try {
-      fake().machine.launch(*function->module->code, function->name, {gx, gy, gz}, {bx, by, bz}, shared,
-                            pointers);
-      return 0;
-    } catch (const Fault& e) {
-      std::fprintf(stderr, "fake driver: %s\n", e.what());
-      return fake().sticky = kIllegalAddress;
-    } catch (const std::exception& e) {
-      std::fprintf(stderr, "fake driver: %s\n", e.what());
-      return fake().sticky = kUnknown;
-    }
-  });
 }
 }
