@@ -8,19 +8,35 @@ function(mezzo_fake_library source soname)
   target_link_libraries(${source} PRIVATE mezzo_settings xxHash::xxhash ${CMAKE_DL_LIBS})
   target_link_options(${source} PRIVATE -Wl,-soname,${soname})
   set_target_properties(${source} PROPERTIES PREFIX "" SUFFIX "" OUTPUT_NAME ${soname} LIBRARY_OUTPUT_DIRECTORY ${fake_cuda})
-  foreach(test cuda_tests cuda_device_tests cli_tests)
+  foreach(test cuda_tests cuda_device_tests runtime_tests cli_tests)
     add_dependencies(${test} ${source})
   endforeach()
 endfunction()
 
+# The networks whose launches are counted.
+foreach(file onnx_builder layers resnet transformer transformers)
+  list(APPEND network_files ../models/${file}.cpp)
+endforeach()
 mezzo_test(cuda LAYERS ir frontend passes codegen runtime)
 # Kernels as host C++ on the simulator of tests/cuda_sim.
 mezzo_test(cuda_kernels LAYERS ir passes codegen WITH ops cuda_sim FILES codegen/backend_agreement.cpp)
-mezzo_test(cuda_device LAYERS ir frontend passes codegen runtime)
+mezzo_test(cuda_device LAYERS ir frontend passes codegen runtime FILES ${network_files})
 file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/*.cpp)
 mezzo_fake_library(fake_nvrtc libnvrtc.so.13)
 mezzo_fake_library(fake_cublaslt libcublasLt.so.13 $<TARGET_OBJECTS:ir>)
-mezzo_fake_library(fake_driver libcuda.so.1 ${simulator} ${PROJECT_SOURCE_DIR}/codegen/cuda/prelude.cpp)
+set(fake ${PROJECT_SOURCE_DIR}/tests/cuda_sim/fake)
+mezzo_fake_library(fake_driver libcuda.so.1 ${fake}/fake_state.cpp ${fake}/fake_modules.cpp ${simulator}
+                   ${PROJECT_SOURCE_DIR}/codegen/cuda/prelude.cpp)
+
+# The training tests of the CPU once more, on the fake device.
+function(mezzo_on_fake_device name filter)
+  add_test(NAME cuda_device.${name} COMMAND runtime_tests --gtest_filter=${filter})
+  set_tests_properties(cuda_device.${name} PROPERTIES TIMEOUT 600 ENVIRONMENT
+    "MEZZO_TEST_DEVICE=cuda;MEZZO_CUDA_PATH=${fake_cuda};MEZZO_DEBUG=no_cudnn")
+endfunction()
+mezzo_on_fake_device(gradients *FixtureGradients.*:-*_reference)
+mezzo_on_fake_device(runs *FixtureRuns.*)
+mezzo_on_fake_device(sessions Session.*:Checkpoints.*:LabelSmoothing.*:Schedule.*)
 
 find_path(MEZZO_CUDA_INCLUDE cublasLt.h PATHS /usr/local/cuda/include)
 find_path(MEZZO_CUDNN_INCLUDE cudnn_graph.h PATHS ${MEZZO_CUDA_INCLUDE} /usr/local/cuda/include)

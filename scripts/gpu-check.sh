@@ -7,6 +7,9 @@ cd "$(dirname "$0")/.."
 build=$(realpath "${1:-build-gpu}")
 out=${2:-gpu-check}
 mezzo=$build/mezzo
+# The tests look for their files here, not where they were built.
+export MEZZO_SOURCE_DIR=$PWD MEZZO_BINARY_DIR=$build
+command -v "${MEZZO_COMPILER:-c++}" >/dev/null && export MEZZO_COMPILER=${MEZZO_COMPILER:-c++}
 mkdir -p "$out"
 failed=0
 step() { echo; echo "== $*"; }
@@ -21,6 +24,10 @@ fi
 
 step "the tests of the device, on this one"
 MEZZO_TEST_REAL_DEVICE=1 "$build/cuda_device_tests" --gtest_brief=1 | tee "$out/device.txt" || failed=1
+
+step "the training tests of the CPU, on this device"
+MEZZO_TEST_DEVICE=cuda "$build/runtime_tests" --gtest_brief=1 \
+  --gtest_filter='*Fixture*:Session.*:Checkpoints.*:LabelSmoothing.*:Schedule.*:-*_reference' | tee "$out/training.txt" || failed=1
 
 step "all tests"
 for tests in "$build"/*_tests; do

@@ -9,6 +9,7 @@
 
 #include "runtime/atomic_file.h"
 #include "tests/paths.h"
+#include "tests/runtime/test_device.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -25,6 +26,7 @@ std::shared_ptr<LoadedModel> net(const std::string& name) {
 
 CompileOptions options() {
   CompileOptions o;
+  o.device = test_device();
   o.cache_dir = "none";
   o.precision = Precision::fp16;
   o.optimizer = AdamW{.lr = 1e-2};

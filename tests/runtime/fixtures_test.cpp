@@ -6,15 +6,14 @@
 
 #include "runtime/session.h"
 #include "tests/paths.h"
+#include "tests/runtime/test_device.h"
 
 namespace mezzo::runtime {
 namespace {
 
 using ir::Tensor;
 
-std::string fixture(const std::string& name) {
-  return std::string(MEZZO_SOURCE_DIR) + "/models/fixtures/" + name;
-}
+std::string fixture(const std::string& name) { return MEZZO_SOURCE_DIR + "/models/fixtures/" + name; }
 
 // Relative L2 distance of `a` from `b`, in f64.
 double distance(const Tensor& a, const Tensor& b) {
@@ -42,11 +41,11 @@ Arrays with_prefix(const Arrays& all, const std::string& prefix) {
 
 struct Case {
   const char *net, *exporter;
-  Device device;
+  Device device = test_device();
 };
 std::string name_of(const testing::TestParamInfo<Case>& info) {
   return concat(info.param.net, "_", info.param.exporter,
-                info.param.device == Device::cpu ? "_cpu" : "_reference");
+                info.param.device == Device::reference ? "_reference" : "");
 }
 
 CompileOptions options_for(Device device) {
@@ -83,28 +82,24 @@ TEST_P(FixtureGradients, MatchFloat64) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Nets, FixtureGradients,
-    testing::Values(Case{"mlp", "ts17", Device::reference}, Case{"digits_cnn", "ts17", Device::reference},
-                    Case{"mlp", "ts17", Device::cpu}, Case{"mlp", "dyn", Device::cpu},
-                    Case{"lenet", "ts17", Device::cpu}, Case{"lenet", "dyn", Device::cpu},
-                    Case{"digits_cnn", "ts17", Device::cpu}, Case{"digits_cnn", "dyn", Device::cpu},
-                    Case{"resnet", "ts17", Device::cpu}, Case{"resnet", "dyn", Device::cpu},
-                    Case{"unet", "ts17", Device::cpu}, Case{"unet", "dyn", Device::cpu},
-                    Case{"tagger", "ts17", Device::cpu}, Case{"tagger", "dyn", Device::cpu},
-                    Case{"squeeze", "ts17", Device::cpu}, Case{"squeeze", "dyn", Device::cpu}),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Nets, FixtureGradients,
+                         testing::Values(Case{"mlp", "ts17", Device::reference},
+                                         Case{"digits_cnn", "ts17", Device::reference}, Case{"mlp", "ts17"},
+                                         Case{"mlp", "dyn"}, Case{"lenet", "ts17"}, Case{"lenet", "dyn"},
+                                         Case{"digits_cnn", "ts17"}, Case{"digits_cnn", "dyn"},
+                                         Case{"resnet", "ts17"}, Case{"resnet", "dyn"}, Case{"unet", "ts17"},
+                                         Case{"unet", "dyn"}, Case{"tagger", "ts17"}, Case{"tagger", "dyn"},
+                                         Case{"squeeze", "ts17"}, Case{"squeeze", "dyn"}),
+                         name_of);
 
 // One batch of an architecture each (models/export_architectures.py).
-INSTANTIATE_TEST_SUITE_P(
-    Architectures, FixtureGradients,
-    testing::Values(Case{"vit", "dynraw", Device::cpu}, Case{"swin", "ts17", Device::cpu},
-                    Case{"convnext", "ts13", Device::cpu}, Case{"gpt2", "ts17", Device::cpu},
-                    Case{"llama", "ts17", Device::cpu}, Case{"llama", "dynraw", Device::cpu},
-                    Case{"t5", "ts17", Device::cpu}, Case{"t5", "ts17", Device::reference},
-                    Case{"moe", "ts17", Device::cpu}, Case{"moe", "dynraw", Device::cpu},
-                    Case{"einsum", "dynraw", Device::cpu}),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Architectures, FixtureGradients,
+                         testing::Values(Case{"vit", "dynraw"}, Case{"swin", "ts17"},
+                                         Case{"convnext", "ts13"}, Case{"gpt2", "ts17"},
+                                         Case{"llama", "ts17"}, Case{"llama", "dynraw"}, Case{"t5", "ts17"},
+                                         Case{"t5", "ts17", Device::reference}, Case{"moe", "ts17"},
+                                         Case{"moe", "dynraw"}, Case{"einsum", "dynraw"}),
+                         name_of);
 
 struct Trial {
   const char *net, *run;
@@ -118,7 +113,7 @@ class FixtureRuns : public testing::TestWithParam<Trial> {};
 TEST_P(FixtureRuns, FollowPyTorch) {
   const Trial& p = GetParam();
   Arrays want = read_npz(fixture(concat(p.net, ".runs.npz")));
-  CompileOptions options = options_for(Device::cpu);
+  CompileOptions options = options_for(test_device());
   std::string run = p.run;
   if (run == "sgd") options.optimizer = SGD{.lr = 0.05, .momentum = 0.9, .weight_decay = 1e-4};
   if (run == "adam") options.optimizer = Adam{.lr = 1e-3};

@@ -40,10 +40,10 @@ void train(const std::string& file, const std::string& trained) {
 
 TEST(ReadmeExample, Runs) {
   std::string trained = testing::TempDir() + "mezzo_readme_" + std::to_string(::getpid()) + ".onnx";
-  train(std::string(MEZZO_SOURCE_DIR) + "/models/fixtures/digits_cnn.ts17.onnx", trained);
+  train(MEZZO_SOURCE_DIR + "/models/fixtures/digits_cnn.ts17.onnx", trained);
   auto [images, labels] = load_digits();
-  auto before = mezzo::Model::load(std::string(MEZZO_SOURCE_DIR) + "/models/fixtures/digits_cnn.ts17.onnx")
-                    .run({{"input", images}});
+  auto before =
+      mezzo::Model::load(MEZZO_SOURCE_DIR + "/models/fixtures/digits_cnn.ts17.onnx").run({{"input", images}});
   auto after = mezzo::Model::load(trained).run({{"input", images}});
   EXPECT_EQ(after.at("logits").shape(), (mezzo::Shape{8, 10}));
   EXPECT_NE(after.at("logits").to<float>(), before.at("logits").to<float>());
@@ -62,7 +62,7 @@ TEST(PublicTensor, ConvertsAndChecks) {
 }
 
 TEST(PublicTrainer, FeedsOfOtherTypesAndShapes) {
-  auto model = mezzo::Model::load(std::string(MEZZO_SOURCE_DIR) + "/models/fixtures/mlp.ts17.onnx");
+  auto model = mezzo::Model::load(MEZZO_SOURCE_DIR + "/models/fixtures/mlp.ts17.onnx");
   auto trainer = model.compile({.optimizer = mezzo::SGD{.lr = 0.1}});
   EXPECT_TRUE(trainer.parameters().empty());  // nothing is known about the batch yet
   for (int64_t n : {4, 7}) {

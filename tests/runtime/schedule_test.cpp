@@ -6,6 +6,7 @@
 
 #include "runtime/session.h"
 #include "tests/paths.h"
+#include "tests/runtime/test_device.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -82,6 +83,7 @@ TEST(CheckSchedule, NamesTheFlag) {
 // Promise: a skipped step moves nothing, the schedule included.
 TEST(Schedule, SkippedStepsDoNotAdvanceIt) {
   CompileOptions o;
+  o.device = test_device();
   o.cache_dir = "none";
   o.optimizer = SGD{.lr = 0.1};
   o.schedule = {.kind = Kind::linear, .total = 10};

@@ -9,6 +9,7 @@
 
 #include "runtime/atomic_file.h"
 #include "tests/paths.h"
+#include "tests/runtime/test_device.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -18,11 +19,12 @@ using ir::Tensor;
 using testing::HasSubstr;
 
 std::shared_ptr<LoadedModel> mlp() {
-  return std::make_shared<LoadedModel>(std::string(MEZZO_SOURCE_DIR) + "/models/fixtures/mlp.ts17.onnx");
+  return std::make_shared<LoadedModel>(MEZZO_SOURCE_DIR + "/models/fixtures/mlp.ts17.onnx");
 }
 
 CompileOptions options(Precision precision = Precision::fp32) {
   CompileOptions o;
+  o.device = test_device();
   o.precision = precision;
   o.cache_dir = "none";
   o.optimizer = SGD{.lr = 0.1, .momentum = 0.9};

@@ -15,7 +15,7 @@ using testing::ElementsAre;
 using testing::HasSubstr;
 
 Trainability examine_fixture(const std::string& name, const CompileOptions& options = {}) {
-  LoadedModel model(std::string(MEZZO_SOURCE_DIR) + "/models/fixtures/" + name);
+  LoadedModel model(MEZZO_SOURCE_DIR + "/models/fixtures/" + name);
   return examine(model, options, [&] { return *signature_from_options(model, {}, 2); });
 }
 
