@@ -29,14 +29,16 @@ mezzo_fake_library(fake_driver libcuda.so.1 ${fake}/fake_state.cpp ${fake}/fake_
                    ${PROJECT_SOURCE_DIR}/codegen/cuda/prelude.cpp)
 
 # The training tests of the CPU once more, on the fake device.
-function(mezzo_on_fake_device name filter)
+function(mezzo_on_fake_device name filter debug)
   add_test(NAME cuda_device.${name} COMMAND runtime_tests --gtest_filter=${filter})
   set_tests_properties(cuda_device.${name} PROPERTIES TIMEOUT 600 ENVIRONMENT
-    "MEZZO_TEST_DEVICE=cuda;MEZZO_CUDA_PATH=${fake_cuda};MEZZO_DEBUG=no_cudnn")
+    "MEZZO_TEST_DEVICE=cuda;MEZZO_CUDA_PATH=${fake_cuda};MEZZO_DEBUG=${debug}")
 endfunction()
-mezzo_on_fake_device(gradients *FixtureGradients.*:-*_reference)
-mezzo_on_fake_device(runs *FixtureRuns.*)
-mezzo_on_fake_device(sessions Session.*:Checkpoints.*:LabelSmoothing.*:Schedule.*)
+mezzo_on_fake_device(gradients *FixtureGradients.*:-*_reference no_cudnn)
+mezzo_on_fake_device(runs *FixtureRuns.* no_cudnn)
+mezzo_on_fake_device(sessions Session.*:Checkpoints.*:LabelSmoothing.*:Schedule.* no_cudnn)
+# Without any library of products.
+mezzo_on_fake_device(own_products *FixtureGradients.*mlp_ts17:*FixtureGradients.*gpt2_ts17:*FixtureGradients.*tagger_ts17 no_cudnn,no_cublaslt)
 
 find_path(MEZZO_CUDA_INCLUDE cublasLt.h PATHS /usr/local/cuda/include)
 find_path(MEZZO_CUDNN_INCLUDE cudnn_graph.h PATHS ${MEZZO_CUDA_INCLUDE} /usr/local/cuda/include)

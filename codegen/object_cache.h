@@ -15,6 +15,7 @@ class ObjectCache {
   // Empty `folder`: keeps nothing. When entries exceed `limit` bytes together, the oldest go.
   explicit ObjectCache(std::string folder, int64_t limit = int64_t{512} << 20)
       : folder_(std::move(folder)), limit_(limit) {}
+  bool keeps() const { return !folder_.empty(); }
   // The key of a text: 128 bits in hexadecimal.
   static std::string key(std::string_view text);
   std::optional<std::string> load(const std::string& key) const;

@@ -175,6 +175,33 @@ PinnedMemory& PinnedMemory::operator=(PinnedMemory&& other) noexcept {
   return *this;
 }
 
+DeviceTimer::DeviceTimer(std::shared_ptr<CudaDevice> device) : device_(std::move(device)) {
+  device_->make_current();
+  device_->check(device_->api().cuEventCreate(&events_[0], kEventDefault), "making an event");
+  if (int result = device_->api().cuEventCreate(&events_[1], kEventDefault); result != 0) {
+    device_->api().cuEventDestroy_v2(events_[0]);
+    device_->fail(result, "making an event");
+  }
+}
+
+DeviceTimer::~DeviceTimer() {
+  device_->enter();
+  for (Event e : events_) device_->api().cuEventDestroy_v2(e);
+}
+
+void DeviceTimer::start() {
+  device_->check(device_->api().cuEventRecord(events_[0], device_->stream()), "taking the time");
+}
+
+float DeviceTimer::milliseconds() {
+  const DriverApi& api = device_->api();
+  device_->check(api.cuEventRecord(events_[1], device_->stream()), "taking the time");
+  device_->check(api.cuEventSynchronize(events_[1]), "waiting for a measurement");
+  float milliseconds = 0;
+  device_->check(api.cuEventElapsedTime(&milliseconds, events_[0], events_[1]), "taking the time");
+  return milliseconds;
+}
+
 }  // namespace cuda
 
 std::shared_ptr<Device> open_cuda_device() { return std::make_shared<cuda::CudaDevice>(cuda::need_driver()); }

@@ -68,6 +68,21 @@ class PinnedMemory {
   std::byte* data_ = nullptr;
 };
 
+// Time between two points of the device's stream.
+class DeviceTimer {
+ public:
+  explicit DeviceTimer(std::shared_ptr<CudaDevice> device);
+  ~DeviceTimer();
+  DeviceTimer(const DeviceTimer&) = delete;
+  DeviceTimer& operator=(const DeviceTimer&) = delete;
+  void start();
+  float milliseconds();  // since then; waits for the device
+
+ private:
+  std::shared_ptr<CudaDevice> device_;
+  Event events_[2] = {};
+};
+
 // DevicePointer <-> byte pointers, as which the backends' common interface carries addresses.
 inline DevicePointer address(const std::byte* p) { return reinterpret_cast<uintptr_t>(p); }
 inline std::byte* bytes_at(DevicePointer p) {

@@ -1,5 +1,10 @@
 // Products through cuBLASLt's calling conventions: plans, and results of the fake library beside the
 // evaluator's.
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
 #include "codegen/cuda/matmul.h"
 #include "codegen/program.h"
 #include "fake_device.h"
@@ -81,6 +86,60 @@ INSTANTIATE_TEST_SUITE_P(
         Product{"rows", {2, 4, 5, 7}, {7, 3}, false, false, true, DType::f32, DType::f32, "cuBLASLt +bias"},
         Product{"one_a", {5, 7}, {4, 7, 3}, false, false, false, DType::f32, DType::f32, "cuBLASLt x4"}),
     [](const auto& product) { return std::string(product.param.name); });
+
+class MatmulChoice : public OnFakeDevice {};
+
+// The fake library's first proposal takes 2 ms, its third 1 ms.
+TEST_F(MatmulChoice, FastestAlgorithmIsFoundOnceAndKept) {
+  const Product p{"", {5, 7}, {7, 3}, false, false, false, DType::f32, DType::f32, ""};
+  const Graph g = graph_of(p);
+  const auto folder = std::filesystem::path(::testing::TempDir()) / concat("mezzo_choice_", ::getpid());
+  std::filesystem::remove_all(folder);
+  auto device = open();
+  auto milliseconds = [&](const std::string& cache) {
+    auto program = codegen::compile_cuda(g, {device, cache, "", 1});
+    Tensor a({DType::f32, p.a}), b({DType::f32, p.b}), y(g.outputs[0].value.type());
+    DeviceMemory arena(device, program->arena_bytes() + 64);
+    codegen::Bindings bindings;
+    bindings.arena = arena.data();
+    bindings.inputs = {a.data(), b.data()};
+    bindings.outputs = {y.data()};
+    const double before = control<FakeCudaNow>("fake_cuda_now")();
+    program->run(bindings);
+    return control<FakeCudaNow>("fake_cuda_now")() - before;
+  };
+  EXPECT_NEAR(milliseconds(""), 2, 0.5) << "nothing is timed where the answer cannot be kept";
+  reset_calls();
+  EXPECT_NEAR(milliseconds(folder.string()), 1, 0.5);
+  EXPECT_EQ(calls("cuEventSynchronize"), 2) << "of three proposals one is unusable";
+  reset_calls();
+  EXPECT_NEAR(milliseconds(folder.string()), 1, 0.5);
+  EXPECT_EQ(calls("cuEventCreate"), 0);
+  // A damaged answer is found again.
+  for (auto& entry : std::filesystem::directory_iterator(folder)) {
+    std::fstream file(entry.path(), std::ios::in | std::ios::out | std::ios::binary);
+    file.seekp(12);
+    file.put('#');
+  }
+  EXPECT_NEAR(milliseconds(folder.string()), 1, 0.5);
+  EXPECT_EQ(calls("cuEventSynchronize"), 2);
+  std::filesystem::remove_all(folder);
+}
+
+// Memory for the measurement that is not there makes no error of a product that fits.
+TEST_F(MatmulChoice, WithoutMemoryToTimeTheFirstIsTaken) {
+  const Graph g = graph_of({"", {5, 7}, {7, 3}, false, false, false, DType::f32, DType::f32, ""});
+  const auto folder = std::filesystem::path(::testing::TempDir()) / concat("mezzo_no_room_", ::getpid());
+  auto device = open();
+  for (long n = 1; n <= 5; n++) {
+    std::filesystem::remove_all(folder);
+    const long before = live();
+    fail("cuMemAlloc_v2", n, 2);
+    { auto program = codegen::compile_cuda(g, {device, folder.string(), "", 1}); }
+    EXPECT_EQ(live(), before) << n;
+  }
+  std::filesystem::remove_all(folder);
+}
 
 TEST(MatmulPlan, WeightsOfAllRowsAreOneProduct) {
   Product p{"", {2, 4, 5, 7}, {7, 3}, false, false, false, DType::f32, DType::f32, ""};

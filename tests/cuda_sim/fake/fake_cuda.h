@@ -19,5 +19,7 @@ using FakeCudaLive = long();
 using FakeCudaUsed = long();  // bytes of device memory
 // Work of another fake library, run or captured like a launch.
 using FakeCudaSubmit = int(void* stream, std::function<void()> work);
+using FakeCudaSpend = void(double milliseconds);  // of the device's time
+using FakeCudaNow = double();
 using FakeCudaFreshContext = void();  // forgets a sticky error, as a new process would
 }

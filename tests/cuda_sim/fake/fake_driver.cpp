@@ -219,8 +219,11 @@ int cuEventDestroy_v2(Event event) {
 }
 int cuEventRecord(Event event, Stream) {
   ENTER(context);
-  static double now = 0;
-  return *reinterpret_cast<double*>(event) = now += 0.001, 0;
+  return *reinterpret_cast<double*>(event) = fake().milliseconds += 0.001, 0;
+}
+int cuStreamWaitEvent(Stream stream, Event event, unsigned) {
+  ENTER(context);
+  return fake().live.count(stream) && fake().live.count(event) ? 0 : kInvalidValue;
 }
 int cuEventSynchronize(Event) {
   ENTER(context_outside_capture);

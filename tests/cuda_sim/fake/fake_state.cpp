@@ -81,5 +81,7 @@ int fake_cuda_submit(void* stream, std::function<void()> work) {
   std::lock_guard guard(fake().lock);
   return submit(static_cast<Stream>(stream), [work = std::move(work)] { return work(), 0; });
 }
+void fake_cuda_spend(double milliseconds) { fake().milliseconds += milliseconds; }
+double fake_cuda_now() { return fake().milliseconds; }
 void fake_cuda_fresh_context() { fake().sticky = 0; }
 }

@@ -53,6 +53,7 @@ struct Fake {
   std::vector<std::unique_ptr<FakeFunction>> functions;
   long used = 0;
   bool capturing = false;
+  double milliseconds = 0;  // that have passed on the device
 
   Fake();
 };
