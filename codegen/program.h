@@ -1,5 +1,6 @@
 // program.h: what a backend makes of a planned graph: a flat list of launches over one arena.
 #pragma once
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -18,6 +19,11 @@ struct Bindings {
   // On the host, in order of the State nodes: where the new value of a state is written, too. Null, or an
   // empty list: it is not wanted. The CPU's states are on the host already.
   std::vector<std::byte*> state_copies;
+  // The inputs are those that were staged last.
+  bool staged = false;
+  // Called when the run is on its way to a device, before it is waited for; must not throw. Where the host
+  // itself computes there is no such time, and it is not called.
+  std::function<void()> meanwhile;
 };
 
 struct LaunchInfo {
@@ -36,6 +42,9 @@ class Program {
   virtual void run(const Bindings&) = 0;
   // Like run, adding the time of each launch to `nanoseconds` (one entry per launch).
   virtual void run_timed(const Bindings&, std::vector<int64_t>& nanoseconds) = 0;
+  // Sends the inputs of a later run ahead, also while a run is under way; false where there is nothing to be
+  // won. They may be reused when this returns.
+  virtual bool stage(const std::vector<const std::byte*>& /*inputs*/) { return false; }
   virtual int64_t arena_bytes() const = 0;  // the plan's arena plus scratch of libraries and reductions
   virtual const std::vector<LaunchInfo>& launches() const = 0;
 };

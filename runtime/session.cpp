@@ -70,6 +70,10 @@ void require_memory(codegen::Device* device, const Compiled& c, int64_t missing_
       "cuda", "use a smaller batch, or several with --accumulate, or a 16-bit precision");
 }
 
+double milliseconds_since(std::chrono::steady_clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
+}
+
 // What f32 consumers expect: floats of any width as f32, the rest as it is.
 ir::Tensor as_f32(ir::Tensor t) { return ir::is_float(t.dtype()) ? t.cast(ir::DType::f32) : t; }
 
@@ -186,17 +190,59 @@ void Session::reset_window() {
 }
 
 StepResult Session::step(const std::vector<Arrays>& window) {
-  if (window.empty()) throw Error(ErrorCode::usage, "a step needs at least one batch");
-  const bool single = window.size() == 1;
-  auto start = std::chrono::steady_clock::now();
+  const auto start = std::chrono::steady_clock::now();
   const double compiled_before = compiling_ms_;
-  std::vector<Bound> bound;
-  for (size_t i = 0; i < window.size(); i++) {
-    std::string batch = concat("step ", counter(passes::kAttempted) + 1);
-    if (!single) batch += concat(", micro-batch ", i + 1);
-    bound.push_back(bind(window[i], single ? Purpose::train : Purpose::window, batch + ": "));
-  }
+  std::vector<Bound> bound = bind_window(window);
+  const double binding = milliseconds_since(start) - (compiling_ms_ - compiled_before);
+  StepResult result = run_window(window, std::move(bound), {});
+  result.ms += binding;
+  return result;
+}
 
+void Session::stage(std::vector<Arrays> window) {
+  const auto start = std::chrono::steady_clock::now();
+  const double compiled_before = compiling_ms_;
+  staged_.reset();
+  Window w{std::move(window), {}};
+  w.bound = bind_window(w.batches);
+  if (w.bound.size() == 1) w.sent = w.bound[0].compiled->program->stage(w.bound[0].feeds);
+  if (!under_way_) w.ms = milliseconds_since(start) - (compiling_ms_ - compiled_before);
+  staged_ = std::move(w);
+}
+
+StepResult Session::step_staged(const std::function<void()>& meanwhile) {
+  check(staged_.has_value(), "a step on a window that nobody staged");
+  Window w = std::move(*staged_);
+  staged_.reset();
+  StepResult result = run_window(w.batches, std::move(w.bound), {w.sent, meanwhile});
+  result.ms += w.ms;
+  return result;
+}
+
+std::vector<Session::Bound> Session::bind_window(const std::vector<Arrays>& batches) {
+  if (batches.empty()) throw Error(ErrorCode::usage, "a step needs at least one batch");
+  const bool single = batches.size() == 1;
+  std::vector<Bound> bound;
+  for (size_t i = 0; i < batches.size(); i++) {
+    std::string batch = concat("step ", counter(passes::kAttempted) + 1 + under_way_);
+    if (!single) batch += concat(", micro-batch ", i + 1);
+    bound.push_back(bind(batches[i], single ? Purpose::train : Purpose::window, batch + ": "));
+  }
+  return bound;
+}
+
+StepResult Session::run_window(const std::vector<Arrays>& window, std::vector<Bound> bound,
+                               const RunExtras& extras) {
+  const auto start = std::chrono::steady_clock::now();
+  const double compiled_before = compiling_ms_;
+  const bool single = window.size() == 1;
+  RunExtras last = extras;  // of the run that ends the step
+  if (extras.meanwhile)
+    last.meanwhile = [&] {
+      under_way_ = true;
+      extras.meanwhile();
+      under_way_ = false;
+    };
   Arrays outputs;
   std::vector<int64_t> draws;
   const double used_lr = lr();
@@ -204,16 +250,16 @@ StepResult Session::step(const std::vector<Arrays>& window) {
     for (Bound& b : bound) {
       draws.push_back(draws_++);
       set_step_states(draws.back());
-      outputs = checked(b.compiled->program->run(b.feeds, states_, arena_));
+      outputs = checked(b.compiled->program->run(b.feeds, states_, arena_, single ? last : RunExtras{}));
     }
-    if (!single) outputs = bound.back().compiled->window_end->run({}, states_, arena_);
+    if (!single)
+      outputs = bound.back().compiled->window_end->run({}, states_, arena_, {false, last.meanwhile});
   } catch (...) {
     reset_window();
     throw;
   }
   StepResult result;
-  result.ms = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count() -
-              (compiling_ms_ - compiled_before);
+  result.ms = milliseconds_since(start) - (compiling_ms_ - compiled_before);
   result.step = counter(passes::kAttempted);
   result.loss = number(outputs, passes::kLoss);
   result.grad_norm = number(outputs, passes::kGradNorm);

@@ -35,6 +35,12 @@ class Session {
 
   // See Trainer.
   StepResult step(const std::vector<Arrays>& window);
+  // The same in two parts. The window is checked, and sent to the device when there is one; bad feeds are
+  // thrown here. Then the step on it: `meanwhile` is called when it is under way on a device (on the CPU
+  // never), may stage the next window, and must not throw.
+  void stage(std::vector<Arrays> window);
+  bool has_staged() const { return staged_.has_value(); }
+  StepResult step_staged(const std::function<void()>& meanwhile = {});
   // One step with the time of each launch added to `nanoseconds`.
   void step_timed(const Arrays& feeds, std::vector<int64_t>& nanoseconds);
   EvalOutcome evaluate(const Arrays& feeds);
@@ -74,6 +80,15 @@ class Session {
     Signature signature;
     Arrays feeds;
   };
+  struct Window {
+    std::vector<Arrays> batches;
+    std::vector<Bound> bound;
+    bool sent = false;  // to the device
+    double ms = 0;      // that staging took while no step was under way
+  };
+  std::vector<Bound> bind_window(const std::vector<Arrays>& batches);
+  StepResult run_window(const std::vector<Arrays>& batches, std::vector<Bound> bound,
+                        const RunExtras& extras);
   // `batch` says in messages which one it is: "step 3: ", or "".
   Bound bind(const Arrays& feeds, Purpose purpose, const std::string& batch);
   void set_step_states(int64_t draw);
@@ -93,6 +108,8 @@ class Session {
   double lr_;
   double compiling_ms_ = 0;  // spent so far
   int64_t draws_ = 0;
+  std::optional<Window> staged_;
+  bool under_way_ = false;  // a step is
 };
 
 // The learning rate the optimizer starts with.

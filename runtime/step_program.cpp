@@ -13,7 +13,7 @@ class ReferenceProgram : public StepProgram {
  public:
   explicit ReferenceProgram(ir::Graph graph) : StepProgram(graph), graph_(std::move(graph)) {}
 
-  Arrays run(const Arrays& feeds, States& states, Arena&) override {
+  Arrays run(const Arrays& feeds, States& states, Arena&, const RunExtras&) override {
     Arrays all = feeds;
     for (const Port& s : states_) all.insert_or_assign(s.name, states.at(s.name));
     ir::EvalResult result = ir::evaluate(graph_, all, ir::EvalMode::rounded);
@@ -21,7 +21,7 @@ class ReferenceProgram : public StepProgram {
     return std::move(result.outputs);
   }
   Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>&) override {
-    return run(feeds, states, arena);
+    return run(feeds, states, arena, {});
   }
   const std::vector<codegen::LaunchInfo>& launches() const override { return none_; }
   int64_t arena_bytes() const override { return 0; }
@@ -37,21 +37,25 @@ class BackendProgram : public StepProgram {
                  const std::function<std::unique_ptr<codegen::Program>(const ir::Graph&)>& compile)
       : StepProgram(planned), program_(compile(planned)) {}
 
-  Arrays run(const Arrays& feeds, States& states, Arena& arena) override {
-    return run_bound(feeds, states, arena, nullptr);
+  Arrays run(const Arrays& feeds, States& states, Arena& arena, const RunExtras& extras) override {
+    return run_bound(feeds, states, arena, extras, nullptr);
   }
+  bool stage(const Arrays& feeds) override { return program_->stage(addresses(feeds)); }
   Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>& ns) override {
     ns.resize(program_->launches().size());
-    return run_bound(feeds, states, arena, &ns);
+    return run_bound(feeds, states, arena, {}, &ns);
   }
   const std::vector<codegen::LaunchInfo>& launches() const override { return program_->launches(); }
   int64_t arena_bytes() const override { return program_->arena_bytes(); }
 
  private:
-  Arrays run_bound(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>* nanoseconds) {
+  Arrays run_bound(const Arrays& feeds, States& states, Arena& arena, const RunExtras& extras,
+                   std::vector<int64_t>* nanoseconds) {
     codegen::Bindings bindings;
+    bindings.staged = extras.staged;
+    bindings.meanwhile = extras.meanwhile;
     bindings.arena = arena.reserve(program_->arena_bytes());
-    for (const Port& p : inputs_) bindings.inputs.push_back(feed(feeds, p).data());
+    bindings.inputs = addresses(feeds);
     for (const Port& p : states_) {
       bindings.states.push_back(states.storage(p.name));
       bindings.state_copies.push_back(p.updated ? states.host_copy(p.name) : nullptr);
@@ -67,6 +71,12 @@ class BackendProgram : public StepProgram {
     for (const Port& p : states_)
       if (p.updated) states.written(p.name);
     return outputs;
+  }
+
+  std::vector<const std::byte*> addresses(const Arrays& feeds) const {
+    std::vector<const std::byte*> out;
+    for (const Port& p : inputs_) out.push_back(feed(feeds, p).data());
+    return out;
   }
 
   static const ir::Tensor& feed(const Arrays& feeds, const Port& port) {

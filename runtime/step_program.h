@@ -83,12 +83,20 @@ struct Port {
   bool updated = false;  // of a state: the graph gives it a new value
 };
 
+// What is special about one run.
+struct RunExtras {
+  bool staged = false;              // its feeds were staged last
+  std::function<void()> meanwhile;  // codegen::Bindings::meanwhile
+};
+
 class StepProgram {
  public:
   virtual ~StepProgram() = default;
   // Runs the graph once: `feeds` holds every input with its exact type; `states` has adopted the graph and is
   // updated. Returns the outputs by name.
-  virtual Arrays run(const Arrays& feeds, States& states, Arena& arena) = 0;
+  virtual Arrays run(const Arrays& feeds, States& states, Arena& arena, const RunExtras& extras = {}) = 0;
+  // Sends the feeds of a later run ahead; false where there is nothing to be won.
+  virtual bool stage(const Arrays& /*feeds*/) { return false; }
   // The time of each launch of the last run is added to `nanoseconds`; empty where a program has no launches.
   virtual Arrays run_timed(const Arrays& feeds, States& states, Arena& arena,
                            std::vector<int64_t>& nanoseconds) = 0;

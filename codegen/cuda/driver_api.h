@@ -50,6 +50,7 @@ using DevicePointer = unsigned long long;
   X(true, cuEventCreate, int(Event*, unsigned flags))                                                       \
   X(true, cuEventDestroy_v2, int(Event))                                                                    \
   X(true, cuEventRecord, int(Event, Stream))                                                                \
+  X(true, cuStreamWaitEvent, int(Stream, Event, unsigned flags))                                            \
   X(true, cuEventSynchronize, int(Event))                                                                   \
   X(true, cuEventElapsedTime, int(float* milliseconds, Event start, Event end))                             \
   X(true, cuModuleLoadDataEx, int(Module*, const void* image, unsigned options, int* names, void** values)) \
@@ -84,6 +85,7 @@ using DevicePointer = unsigned long long;
   X(kStreamNonBlocking, CU_STREAM_NON_BLOCKING, 1)                           \
   X(kCaptureThreadLocal, CU_STREAM_CAPTURE_MODE_THREAD_LOCAL, 1)             \
   X(kEventDefault, CU_EVENT_DEFAULT, 0)                                      \
+  X(kEventWithoutTime, CU_EVENT_DISABLE_TIMING, 2)                           \
   X(kJitErrorLog, CU_JIT_ERROR_LOG_BUFFER, 5)                                \
   X(kJitErrorLogBytes, CU_JIT_ERROR_LOG_BUFFER_SIZE_BYTES, 6)
 

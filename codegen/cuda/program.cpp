@@ -4,6 +4,7 @@
 
 #include "codegen/cuda/lower_node.h"
 #include "codegen/cuda/result_ring.h"
+#include "codegen/cuda/step_inputs.h"
 #include "codegen/launch_list.h"
 #include "ir/debug.h"
 #include "ir/op.h"
@@ -16,46 +17,6 @@ constexpr int64_t kAlign = 256;
 constexpr int64_t kSmallResults = 4096;  // bytes; larger outputs are copied when they are asked for
 
 int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-
-// The inputs of a step: staged in pinned memory, twice, so that the next batch can be staged while the device
-// still reads this one; then copied to the device as one piece.
-class Inputs {
- public:
-  explicit Inputs(const ir::Graph& graph) {
-    for (const auto& n : graph.nodes()) {
-      if (!ir::is_input(*n)) continue;
-      bytes_.push_back(n->type().bytes());
-      offsets_.push_back(total_);
-      total_ += aligned(n->type().bytes());
-    }
-  }
-  void allocate(const std::shared_ptr<CudaDevice>& device) {
-    if (memory_ || total_ == 0) return;
-    memory_ = DeviceMemory(device, total_);
-    for (PinnedMemory& p : staging_) p = PinnedMemory(device, total_);
-  }
-  std::vector<const std::byte*> addresses() const {
-    std::vector<const std::byte*> out;
-    for (int64_t o : offsets_) out.push_back(memory_.data() + o);
-    return out;
-  }
-  void send(const CudaDevice& device, const std::vector<const std::byte*>& from) {
-    if (total_ == 0) return;
-    std::byte* stage = staging_[turn_ ^= 1].data();
-    for (size_t i = 0; i < from.size(); i++)
-      if (bytes_[i] > 0) std::memcpy(stage + offsets_[i], from[i], static_cast<size_t>(bytes_[i]));
-    device.check(device.api().cuMemcpyHtoDAsync_v2(address(memory_.data()), stage,
-                                                   static_cast<size_t>(total_), device.stream()),
-                 "copying the inputs");
-  }
-
- private:
-  std::vector<int64_t> bytes_, offsets_;
-  int64_t total_ = 0;
-  DeviceMemory memory_;
-  PinnedMemory staging_[2];
-  int turn_ = 0;
-};
 
 // The step as a CUDA graph.
 class Replay {
@@ -128,7 +89,7 @@ class CudaProgram : public Program {
         device_(std::move(device)),
         kernels_(device_, {options.cache_dir, options.dump_dir, options.threads}),
         lowering_(kernels_, options.cache_dir),
-        inputs_(graph_),
+        inputs_(device_, graph_),
         results_(graph_),
         ring_(device_, ring_bytes()),
         replay_(device_) {
@@ -139,7 +100,7 @@ class CudaProgram : public Program {
 
   void run(const Bindings& bindings) override {
     bind(bindings);
-    inputs_.send(*device_, bindings.inputs);
+    send_inputs(bindings);
     if (debug_sync_) {
       for_each_launch([&](size_t i) {
         if (int result = device_->api().cuStreamSynchronize(device_->stream()); result != 0) {
@@ -165,7 +126,7 @@ class CudaProgram : public Program {
   void run_timed(const Bindings& bindings, std::vector<int64_t>& nanoseconds) override {
     nanoseconds.resize(list_->size());
     bind(bindings);
-    inputs_.send(*device_, bindings.inputs);
+    send_inputs(bindings);
     const DriverApi& api = device_->api();
     std::vector<Event> events(list_->size() + 1);
     for (Event& e : events) device_->check(api.cuEventCreate(&e, kEventDefault), "making an event");
@@ -189,6 +150,7 @@ class CudaProgram : public Program {
     for (Event e : events) api.cuEventDestroy_v2(e);
   }
 
+  bool stage(const std::vector<const std::byte*>& inputs) override { return inputs_.stage(inputs); }
   int64_t arena_bytes() const override { return list_->arena_bytes(); }
   const std::vector<LaunchInfo>& launches() const override { return list_->infos(); }
 
@@ -196,16 +158,25 @@ class CudaProgram : public Program {
   // Sets the addresses of this run; what a captured step was made for must not change.
   void bind(const Bindings& bindings) {
     device_->make_current();
-    inputs_.allocate(device_);
+    inputs_.allocate();
     upload_constants();
     Bindings on_device = bindings;
     on_device.inputs = inputs_.addresses();
-    if (!list_->bind(on_device, constants_)) return;
+    if (!list_->bind(on_device, constants_) && bound_) return;
+    bound_ = false;
     replay_.reset();
     std::vector<const std::byte*> sources;
     for (size_t k = 0; k < ring_outputs(); k++) sources.push_back(list_->output(k));
     for (size_t state : results_.states) sources.push_back(bindings.states[state]);
     ring_.set_sources(sources);
+    bound_ = true;
+  }
+
+  void send_inputs(const Bindings& bindings) {
+    if (bindings.staged)
+      inputs_.take();
+    else
+      inputs_.send(bindings.inputs);
   }
 
   // Large outputs do not pass through the ring.
@@ -221,11 +192,13 @@ class CudaProgram : public Program {
     for (const ir::TensorPtr& c : list_->constants()) total += aligned(c->bytes());
     constant_memory_ = DeviceMemory(device_, total);
     std::byte* at = constant_memory_.data();
+    std::vector<const std::byte*> places;
     for (const ir::TensorPtr& c : list_->constants()) {
       device_->upload(at, c->data(), c->bytes());
-      constants_.push_back(at);
+      places.push_back(at);
       at += aligned(c->bytes());
     }
+    constants_ = std::move(places);
   }
 
   template <class F>
@@ -244,6 +217,10 @@ class CudaProgram : public Program {
   // Waits for the step and hands out what it says.
   void collect(const Bindings& bindings) {
     const uint64_t step = ring_.started();
+    if (bindings.meanwhile) {
+      bindings.meanwhile();
+      device_->make_current();
+    }
     const size_t in_ring = ring_outputs();
     for (size_t k = in_ring; k < bindings.outputs.size(); k++)
       if (auto bytes = static_cast<size_t>(list_->output_type(k).bytes()); bindings.outputs[k] && bytes > 0)
@@ -267,12 +244,13 @@ class CudaProgram : public Program {
   KernelSet kernels_;
   NodeLowering lowering_;
   std::optional<LaunchList> list_;
-  Inputs inputs_;
+  StepInputs inputs_;
   Results results_;
   ResultRing ring_;
   Replay replay_;
   DeviceMemory constant_memory_;
   std::vector<const std::byte*> constants_;
+  bool bound_ = false;  // to the addresses that the list has
   bool ran_ = false;
   const bool debug_sync_ = ir::debug().has("sync");
 };

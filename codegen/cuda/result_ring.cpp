@@ -55,13 +55,14 @@ void ResultRing::resolve(const KernelSet& set) { collect_ = set.find(kFunction);
 
 void ResultRing::set_sources(const std::vector<const std::byte*>& sources) {
   if (!ring_.data()) {
+    PinnedMemory ring(device_, slot_bytes_ * kSlots);
     table_ = DeviceMemory(device_, static_cast<int64_t>((3 + 3 * bytes_.size()) * sizeof(uint64_t)));
     counter_ = DeviceMemory(device_, sizeof(uint64_t));
-    ring_ = PinnedMemory(device_, slot_bytes_ * kSlots);
-    std::memset(ring_.data(), 0, static_cast<size_t>(slot_bytes_ * kSlots));
+    std::memset(ring.data(), 0, static_cast<size_t>(slot_bytes_ * kSlots));
     device_->check(
         device_->api().cuMemsetD8Async(address(counter_.data()), 0, sizeof(uint64_t), device_->stream()),
         "clearing a counter");
+    ring_ = std::move(ring);
   }
   std::vector<uint64_t> table{bytes_.size(), static_cast<uint64_t>(slot_bytes_), kSlots};
   for (size_t k = 0; k < bytes_.size(); k++)

@@ -81,19 +81,39 @@ Training::Training(const Flags& flags, std::shared_ptr<const runtime::LoadedMode
   loader_.emplace(*data_, std::move(order), flags.prefetch);
 }
 
-std::optional<StepResult> Training::step() {
-  std::vector<runtime::Arrays> window;
+Training::Window Training::gather() {
+  Window window;
   int64_t batches = 0;
   do {
     runtime::Batch batch = loader_->next();
     batches++;
-    at_epoch_end_ = batch.ends_epoch;
-    place_ = batch.next;
-    corrupt_ += batch.rows.corrupt;
-    if (batch.rows.samples > 0) window.push_back(std::move(batch.rows.arrays));
-  } while (batches < flags_.accumulate && !at_epoch_end_);
-  if (window.empty()) return std::nullopt;
-  last_ = session_->step(window);
+    window.ends_epoch = batch.ends_epoch;
+    window.place = batch.next;
+    window.corrupt += batch.rows.corrupt;
+    if (batch.rows.samples > 0) window.batches.push_back(std::move(batch.rows.arrays));
+  } while (batches < flags_.accumulate && !window.ends_epoch);
+  return window;
+}
+
+// What is wrong with the next window is not this step's: it is told when its turn comes.
+void Training::stage_next() noexcept try {
+  if (done_ + 1 >= windows_) return;
+  next_ = gather();
+  if (!next_->batches.empty()) session_->stage(std::move(next_->batches));
+} catch (...) {
+  next_error_ = std::current_exception();
+}
+
+std::optional<StepResult> Training::step() {
+  if (next_error_) std::rethrow_exception(next_error_);
+  Window now = next_ ? std::move(*next_) : gather();
+  next_.reset();
+  at_epoch_end_ = now.ends_epoch;
+  place_ = now.place;
+  corrupt_ += now.corrupt;
+  if (!now.batches.empty()) session_->stage(std::move(now.batches));
+  if (!session_->has_staged()) return std::nullopt;
+  last_ = session_->step_staged([this] { stage_next(); });
   log_->step(last_);
   return last_;
 }

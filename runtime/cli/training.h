@@ -1,5 +1,6 @@
 // training.h: the loop of `mezzo train`: steps, evaluations, what is written when.
 #pragma once
+#include <exception>
 #include <memory>
 #include <optional>
 
@@ -26,6 +27,16 @@ class Training {
   void print_json() const;
 
  private:
+  // The batches of one step, and where the run is behind them.
+  struct Window {
+    std::vector<runtime::Arrays> batches;
+    runtime::BatchOrder::Place place;
+    bool ends_epoch = false;
+    int64_t corrupt = 0;
+  };
+  Window gather();
+  // Gathers the window behind the one under way, and sends it to the device.
+  void stage_next() noexcept;
   // The next window; nothing when none of its samples could be read.
   std::optional<StepResult> step();
   void evaluate(int64_t epoch);
@@ -51,6 +62,8 @@ class Training {
   double epoch_loss_ = 0;
   int64_t epoch_steps_ = 0;
   StepResult last_;
+  std::optional<Window> next_;     // gathered already
+  std::exception_ptr next_error_;  // what that threw
   std::optional<runtime::Evaluation> final_, best_;
 };
 

@@ -115,6 +115,51 @@ TEST_F(SessionTest, AStepIsOneGraphAndTheInputs) {
   EXPECT_EQ(waits(), 0);
 }
 
+// The next window is checked and sent while a step is under way; what is computed stays the same.
+TEST_F(SessionTest, TheNextWindowIsSentMeanwhile) {
+  auto model = fixture("mlp.ts17.onnx");
+  const CompileOptions options = options_for(Device::cuda, Precision::fp16, "adamw");
+  Session ahead(model, options), plain(model, options);
+  int meanwhile = 0;
+  ahead.stage({batch("mlp", 0)});
+  for (int k = 0; k < 13; k++) {
+    if (k == 3) reset_calls();
+    const long launched = calls("cuGraphLaunch");
+    StepResult r = ahead.step_staged([&] {
+      meanwhile++;
+      const int graphs = k > 0;  // the first step is handed over launch by launch
+      EXPECT_EQ(calls("cuGraphLaunch"), launched + graphs) << "the step is not under way yet";
+      ahead.stage({batch("mlp", k + 1)});
+    });
+    EXPECT_EQ(r.step, k + 1);
+  }
+  EXPECT_EQ(meanwhile, 13);
+  EXPECT_EQ(calls("cuGraphLaunch"), 10);
+  EXPECT_EQ(calls("cuMemcpyHtoDAsync_v2"), 10 + 10) << "the batch, and the learning rate";
+  EXPECT_EQ(calls("cuMemcpyDtoDAsync_v2"), 10);
+  EXPECT_EQ(calls("cuMemcpyDtoHAsync_v2") + calls("cuLaunchKernel"), 0);
+  EXPECT_EQ(calls("cuMemAlloc_v2") + calls("cuMemHostAlloc"), 0);
+  EXPECT_EQ(waits(), 0);
+  for (int k = 0; k < 13; k++) plain.step({batch("mlp", k)});
+  for (const std::string& name : plain.parameters()) EXPECT_EQ(ahead.parameter(name), plain.parameter(name));
+}
+
+TEST_F(SessionTest, WithoutRoomForTheNextWindowItWaits) {
+  auto model = fixture("mlp.ts17.onnx");
+  const CompileOptions options = options_for(Device::cuda, Precision::fp32, "sgd");
+  Session ahead(model, options), plain(model, options);
+  const char* functions[] = {"cuMemAlloc_v2", "cuStreamCreate", "cuEventCreate", "cuEventCreate"};
+  for (int k = 0; k < 4; k++) {
+    plain.step({batch("mlp", k)});
+    ahead.prepare({{{"input", {16, 64}}}, ir::Dims{16}}, runtime::Purpose::train);
+    fail(functions[k], k == 3 ? 2 : 1, 2);
+    ahead.stage({batch("mlp", k)});
+    fail_nothing();
+    ahead.step_staged();
+  }
+  for (const std::string& name : plain.parameters()) EXPECT_EQ(ahead.parameter(name), plain.parameter(name));
+}
+
 TEST_F(SessionOnDevice, OverflowIsTracedUnderReplay) {
   auto model = fixture("mlp.ts17.onnx");
   Session cuda(model, options_for(Device::cuda, Precision::fp16, "sgd")),
@@ -173,6 +218,27 @@ TEST_F(SessionTest, APlanThatDoesNotFitIsRefusedBeforeAnythingIsAllocated) {
   }
   ::unsetenv("FAKE_CUDA_MEMORY");
   EXPECT_EQ(used(), before);
+}
+
+// Memory that runs out in the middle of a training stops one question, and changes nothing.
+TEST_F(SessionTest, OutOfMemoryLeavesTheStatesAlone) {
+  auto model = fixture("mlp.ts17.onnx");
+  Session tried(model, options_for(Device::cuda, Precision::fp32, "adamw")),
+      plain(model, options_for(Device::cuda, Precision::fp32, "adamw"));
+  for (int k = 0; k < 2; k++) tried.step({batch("mlp", k)}), plain.step({batch("mlp", k)});
+  int refused = 0;
+  for (const char* function : {"cuModuleLoadDataEx", "cuMemAlloc_v2", "cuMemHostAlloc"}) try {
+      fail(function, 1, 2);
+      tried.evaluate(batch("mlp", 2));
+    } catch (const Error& e) {
+      EXPECT_EQ(e.code(), ErrorCode::out_of_memory) << function;
+      refused++;
+    }
+  fail_nothing();
+  EXPECT_EQ(refused, 3);
+  for (int k = 2; k < 4; k++)
+    EXPECT_EQ(tried.step({batch("mlp", k)}).loss, plain.step({batch("mlp", k)}).loss);
+  for (const std::string& name : plain.parameters()) EXPECT_EQ(tried.parameter(name), plain.parameter(name));
 }
 
 // A fault of the device ends the session's device side; that is said, also by what comes after.
