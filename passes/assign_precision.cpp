@@ -115,7 +115,7 @@ void collect_f32_only(const Graph& graph, const ir::UseMap& uses,
 class Assigner {
  public:
   Assigner(const Graph& graph, const Options& options)
-      : graph_(graph), options_(options), facts_(collect_facts(graph)), uses_(graph) {
+      : options_(options), facts_(collect_facts(graph)), uses_(graph) {
     collect_f32_only(graph, uses_, facts_);
     // Without one matrix product or convolution, rounding buys nothing: all stays f32.
     for (auto& node : graph.nodes()) any_low_ |= node->op().precision == Precision::low && is_f32(*node);
@@ -282,7 +282,6 @@ class Assigner {
         {node_name(node), value_name(node, k), std::string(node.op().name), dtype, d.rule, d.overridden});
   }
 
-  const Graph& graph_;
   const Options& options_;
   std::unordered_map<const Node*, Facts> facts_;
   ir::UseMap uses_;
