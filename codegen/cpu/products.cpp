@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <bit>
 
+#include "codegen/cpu/tile_kernel.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cpu {
@@ -67,12 +68,20 @@ class Widened : public Launch {
   int64_t own_ = 0;
 };
 
+// Whether tiles are worth bringing operands into their order: not for a few rows, and not for few channels.
+bool fills_tiles(const ir::Node& node, ProductKind kind) {
+  if (kind == ProductKind::dot) return node.type().dims[node.type().dims.size() - 2] >= kTileRows;
+  const ConvolutionSizes s = convolution_sizes(node, kind);
+  return std::min(s.channels, s.filters) >= kTileColumns;
+}
+
 }  // namespace
 
 // The conversions of bf16 stand here as well as in ir/type.cpp, branch-free, so that the loops become
 // vectors.
 void widen(ir::DType from, const std::byte* in, float* out, int64_t begin, int64_t end) {
   const auto* bits = reinterpret_cast<const uint16_t*>(in);
+  if (tile_kernel_available()) return widen_run(from, bits + begin, out + begin, end - begin);
   if (from == ir::DType::bf16)
     for (int64_t i = begin; i < end; i++) out[i] = std::bit_cast<float>(static_cast<uint32_t>(bits[i]) << 16);
   else
@@ -81,6 +90,7 @@ void widen(ir::DType from, const std::byte* in, float* out, int64_t begin, int64
 
 void narrow(ir::DType to, const float* in, std::byte* out, int64_t begin, int64_t end) {
   auto* bits = reinterpret_cast<uint16_t*>(out);
+  if (tile_kernel_available()) return narrow_run(to, in + begin, bits + begin, end - begin);
   if (to == ir::DType::bf16)
     for (int64_t i = begin; i < end; i++) {
       auto u = std::bit_cast<uint32_t>(in[i]);
@@ -95,7 +105,9 @@ std::unique_ptr<Launch> lower_product(const ir::Node& node, ProductKind kind, st
                                       Threads threads) {
   ir::DType operands = node.in_type(0).dtype, result = node.type().dtype;
   if (!ir::is_float(operands)) return nullptr;
-  std::unique_ptr<Launch> launch = onednn_product(node, kind, operands, result, threads);
+  std::unique_ptr<Launch> launch;
+  if (tile_kernel_preferred() && fills_tiles(node, kind)) launch = tiled_product(node, kind, threads);
+  if (!launch) launch = onednn_product(node, kind, operands, result, threads);
   if (!launch) {
     ir::DType wide = ir::compute_type(operands);
     launch = onednn_product(node, kind, wide, wide, threads);

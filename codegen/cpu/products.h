@@ -13,6 +13,10 @@ std::unique_ptr<Launch> lower_product(const ir::Node& node, ProductKind kind, st
 // library refuses or is not built in.
 std::unique_ptr<Launch> onednn_product(const ir::Node& node, ProductKind kind, ir::DType operands,
                                        ir::DType result, Threads threads);
+// Tile by tile in registers (tile_kernel.h), 16-bit operands widened on the way: matrix products, and
+// convolutions that are channels-last and have one group. Null for others and where the processor lacks the
+// instructions.
+std::unique_ptr<Launch> tiled_product(const ir::Node& node, ProductKind kind, Threads threads);
 // Own loops on f32 or f64.
 std::unique_ptr<Launch> own_product(const ir::Node& node, ProductKind kind, ir::DType type, Threads threads);
 

@@ -15,7 +15,22 @@ std::vector<Tensor> feeds(const Graph& g) {
   return inputs;
 }
 
-// The whole program, and the own loops on the same node where they apply.
+Tensor run_launch(Launch& launch, const Graph& g, const ir::Node& n, std::vector<Tensor>& inputs) {
+  std::vector<std::byte*> arguments;
+  for (const Value& v : n.inputs())
+    for (size_t i = 0, number = 0; i < g.nodes().size(); i++)
+      if (ir::is_input(*g.nodes()[i])) {
+        if (g.nodes()[i].get() == v.node) arguments.push_back(inputs[number].data());
+        number++;
+      }
+  Tensor got(n.type()), scratch({DType::u8, {launch.scratch_bytes + 64}});
+  arguments.push_back(got.data());
+  auto* aligned = scratch.data() + (-reinterpret_cast<uintptr_t>(scratch.data()) & 63);
+  launch.run(arguments.data(), aligned);
+  return got;
+}
+
+// The whole program, and on the same nodes the own loops and the tiles where they apply.
 void check_products(const Graph& g, double bound) {
   auto inputs = feeds(g);
   auto want = expected(g, inputs);
@@ -30,20 +45,15 @@ void check_products(const Graph& g, double bound) {
     auto kind = product_kind(n);
     ASSERT_TRUE(kind.has_value());
     DType t = n.in_type(0).dtype;
-    if (t != n.type().dtype || (t != DType::f32 && t != DType::f64)) continue;
-    auto own = cpu::own_product(n, *kind, t, {2});
-    std::vector<std::byte*> arguments;
-    for (const Value& v : n.inputs())
-      for (size_t i = 0, number = 0; i < g.nodes().size(); i++)
-        if (ir::is_input(*g.nodes()[i])) {
-          if (g.nodes()[i].get() == v.node) arguments.push_back(inputs[number].data());
-          number++;
-        }
-    Tensor got(n.type()), scratch({DType::u8, {own->scratch_bytes + 1}});
-    arguments.push_back(got.data());
-    own->run(arguments.data(), scratch.data());
-    expect_near(got, want[static_cast<size_t>(&o - g.outputs.data())], bound,
-                o.name + " by " + own->info.detail);
+    const Tensor& wanted = want[static_cast<size_t>(&o - g.outputs.data())];
+    if (t == n.type().dtype && (t == DType::f32 || t == DType::f64))
+      expect_near(run_launch(*cpu::own_product(n, *kind, t, {2}), g, n, inputs), wanted, bound,
+                  o.name + " by own loops");
+    auto one = cpu::tiled_product(n, *kind, {1}), two = cpu::tiled_product(n, *kind, {2});
+    if (!one) continue;
+    Tensor result = run_launch(*one, g, n, inputs);
+    expect_near(result, wanted, bound, o.name + " by tiles");
+    expect_same_bits(run_launch(*two, g, n, inputs), result, o.name + " by two threads");
   }
 }
 
@@ -75,6 +85,17 @@ TEST(Product, DotOfBatches) {
                {"shared", ir::dot(a, shared, {.trans_b = true})},
                {"row", ir::dot(row, b)}};
   check_products(g, 1e-4);
+}
+
+// Longer than the blocks of the tiles in every direction.
+TEST(Product, DotOfManyBlocks) {
+  for (DType t : {DType::f32, DType::bf16}) {
+    Graph g;
+    Value a = g.input("a", {t, {200, 650}}), b = g.input("b", {t, {1050, 650}}),
+          bias = g.input("bias", {DType::f32, {1050}});
+    g.outputs = {{"y", ir::dot(a, b, {.trans_b = true}, bias)}};
+    check_products(g, t == DType::f32 ? 1e-3 : 0.5);
+  }
 }
 
 TEST(Product, Integers) {
@@ -120,6 +141,8 @@ const std::vector<Layer>& layers() {
       {{2, 8, 9, 11}, {16, 8, 3, 2}, {{2, 1}, {1, 2}, {1, 0}, {0, 2}}},
       {{1, 6, 7, 7}, {6, 1, 3, 3}, {{1, 1}, {1, 1}, {1, 1}, {1, 1}, 6}},
       {{2, 4, 6, 6}, {6, 2, 1, 1}, {{2, 2}, {1, 1}, {0, 0}, {0, 0}, 2}},
+      {{2, 24, 13, 10}, {40, 24, 3, 3}, {{2, 2}, {1, 1}, {1, 1}, {1, 1}}},
+      {{1, 17, 8, 8}, {9, 17, 1, 1}, {{2, 2}, {1, 1}, {0, 0}, {0, 0}}},
       {{2, 3, 17}, {5, 3, 4}, {{2}, {1}, {1}, {2}}},
       {{1, 2, 5, 6, 7}, {3, 2, 2, 3, 2}, {{1, 2, 1}, {1, 1, 2}, {1, 1, 0}, {0, 1, 1}}},
   };
@@ -130,7 +153,7 @@ TEST(Product, ConvolutionsF32) {
   for (const Layer& l : layers()) check_layer(l, DType::f32);
 }
 TEST(Product, ConvolutionsBf16) {
-  for (size_t i : {0, 1, 3}) check_layer(layers()[i], DType::bf16);
+  for (size_t i : {0, 1, 3, 4, 5}) check_layer(layers()[i], DType::bf16);
 }
 TEST(Product, ConvolutionsF16AndF64) {
   check_layer(layers()[1], DType::f16);
