@@ -102,7 +102,7 @@ def torch_step(case, precision, mode):
 
     def loss_of(*args):
         with torch.autocast("cuda", low):
-            return F.cross_entropy(model(*args[:-1]).float(), args[-1])
+            return F.cross_entropy(model(*args[:-1]).float().flatten(0, -2), args[-1].flatten())
 
     loss = loss_of if mode == "eager" else torch.compile(loss_of, mode=None if mode == "default" else mode)
 

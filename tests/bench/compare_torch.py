@@ -62,7 +62,7 @@ class TorchStep:
         self.x, self.y = torch.randn(batch, *shape), torch.randint(0, 10, (batch,))
         if channels_last and len(shape) == 3:
             self.net, self.x = self.net.to(memory_format=torch.channels_last), self.x.to(memory_format=torch.channels_last)
-        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.01, momentum=0.9)
+        self.optimizer = torch.optim.SGD(self.net.parameters(), lr=0.01, momentum=0.9, fused=True)
         self.bf16 = precision == "bf16"
         self.loss = torch.compile(self.forward) if compiled else self.forward
 
@@ -79,7 +79,6 @@ class TorchStep:
             self.optimizer.step()
             times.append((time.perf_counter() - start) * 1e3)
         return times
-
 
     def round(self, steps):
         times = self.run(steps)
@@ -116,7 +115,7 @@ def head(args, begin_load):
     shared = (f"The machine was shared: load average {load:.1f} on {os.cpu_count()} cores; only the ratios mean something."
               if load > args.threads + 0.5 else f"Load average {load:.1f} on {os.cpu_count()} cores.")
     return [f"{datetime.date.today()}, commit {commit}, torch {torch.__version__}, {args.threads} threads; ms per step, median "
-            f"(minimum), {args.rounds} rounds of {args.steps} steps.", machine(), shared, ""]
+            f"(minimum), {getattr(args, 'rounds', 1)} rounds of {args.steps} steps.", machine(), shared, ""]
 
 
 def mezzo(args, net, batch, precision, folder):

@@ -107,7 +107,7 @@ class Gpt2(nn.Module):
         x = F.dropout(self.words(ids) + self.positions(torch.arange(ids.shape[1], device=ids.device)), self.dropout)
         for layer in self.layers:
             x = layer(x)
-        return F.linear(self.norm(x), self.words.weight).transpose(1, 2)  # classes on axis 1, for cross_entropy
+        return F.linear(self.norm(x), self.words.weight)
 
 
 def resnet18(image=32, classes=10):
