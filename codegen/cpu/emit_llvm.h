@@ -20,7 +20,7 @@ class LlvmEmitter : public LoopEmitter {
  public:
   LlvmEmitter(llvm::Module& module, const TargetTraits& traits);
 
-  int lanes() const override { return traits_.lanes; }
+  void set_lanes(int lanes) override { traits_.lanes = lanes; }
   Reg constant(ir::DType type, ir::Number value) override;
   Reg apply(ir::Code code, ir::DType type, ir::DType operand, std::span<const Reg> operands) override;
   Reg call_real(const ir::OpDef& op, std::span<const Reg> operands) override;

@@ -25,6 +25,7 @@ class SegmentEmitter {
   }
 
   void tasks(const std::string& name) {
+    e_.set_lanes(p_.lanes);
     e_.open_function(name, kept_ + 1, extra(kBegin), extra(kEnd));
     bind_merged(p_.nest);
     Expr begin = Expr::coordinate(extra(kBegin), p_.tasks + 1),
@@ -51,6 +52,7 @@ class SegmentEmitter {
 
   // One nest per shape of finished reductions.
   void combine(const std::string& name) {
+    e_.set_lanes(p_.lanes);
     e_.open_function(name, kept_ + 1, extra(kBegin), extra(kEnd));
     std::vector<bool> done(s_.free.size());
     for (size_t k = 0; k < s_.free.size(); k++) {

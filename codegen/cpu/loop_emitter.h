@@ -19,8 +19,9 @@ struct Bounds {
 
 class LoopEmitter : public Emitter {
  public:
-  // Neighbours a vector holds.
-  virtual int lanes() const = 0;
+  // Neighbours a vector holds in the functions opened from here on; at first as many as a register of the
+  // host.
+  virtual void set_lanes(int lanes) = 0;
 
   // Opens scope 0 of a KernelFunction whose range is bound to the coordinates `begin` and `end`.
   virtual void open_function(const std::string& name, int buffers, int begin, int end) = 0;

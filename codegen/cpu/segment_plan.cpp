@@ -9,6 +9,7 @@ namespace {
 constexpr int64_t kKeptBytes = 256 * 1024;
 // Operations below which computing a value again beats storing and loading it.
 constexpr int64_t kWorthKeeping = 12;
+constexpr int64_t kLongRow = 64, kFewestItems = 4;
 // Elements a task with partial results should handle at least, and the most such tasks.
 constexpr int64_t kPartialElements = 32768, kPartialTasks = 32;
 
@@ -40,8 +41,8 @@ SegmentPlan::SegmentPlan(const ir::Graph& graph, Segment s, std::vector<bool> sh
     }
   nest = plan_nest(*body, segment.domain, segment.folded, roots, written, known, lanes);
   share_out();
-  if (row_elements * 4 <= kKeptBytes)
-    kept = choose_kept(segment, kWorthKeeping, kKeptBytes / 4 / std::max<int64_t>(row_elements, 1));
+  const int64_t row_size = std::max<int64_t>(row_elements * lanes / wanted_lanes, 1);
+  if (row_size * 4 <= kKeptBytes) kept = choose_kept(segment, kWorthKeeping, kKeptBytes / 4 / row_size);
 }
 
 void SegmentPlan::share_out() {
@@ -60,6 +61,14 @@ void SegmentPlan::share_out() {
   if (nest.vector >= 0 && !vector().folded) {
     int64_t extent = vector().extent, whole = (extent + lanes - 1) / lanes * lanes;
     if (row_elements > 1) {
+      // Long rows side by side: several registers of neighbours, so that every step down the rows uses whole
+      // lines of the cache, while there are some rows left to share out.
+      for (int wide : {4, 2})
+        if (row_elements >= kLongRow && extent % (lanes * wide) == 0 &&
+            rows * extent >= kFewestItems * lanes * wide) {
+          lanes *= wide;
+          break;
+        }
       block = lanes;
     } else if (work <= 2 * kPartialElements || rows >= 64) {
       block = whole;
