@@ -18,8 +18,8 @@ struct Copy {
 };
 
 // By the copy's name. A copy has a made-up name and equals, bit for bit, a weight that has a name of its own
-// and more than one value; so two weights that merely start equal are none. Copies are not parameters: they
-// follow the weight in training and in the file that is saved.
+// and more than one value; so two weights that merely start equal are none. With tie_aliases copies are no
+// parameters: they follow the weight in training and in the file that is saved.
 std::map<std::string, Copy> find_copies(const ModelFile& model);
 
 // The copy of a new value of the weight.

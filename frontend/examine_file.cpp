@@ -110,10 +110,11 @@ class FileExaminer {
     for (auto& [name, copy] : find_copies(model_))
       found.push_back(
           concat(printable(name), copy.transposed ? " = transposed " : " = repeated ", printable(copy.of)));
-    add(Level::note, "copied-weight", std::move(found),
-        "a weight with several uses stands in the file more than once, as the exporter computed with it: the "
-        "copies are trained and saved as one parameter, under its name",
-        "");
+    add(Level::warning, "copied-weight", std::move(found),
+        "a weight with several uses stands in the file more than once, as the exporter computed with it; "
+        "each is "
+        "trained on its own, starting equal",
+        "--tie-aliases trains a weight and its copies as one parameter");
   }
 
   // Exports for inference drop Dropout. What shows such an export: merged or folded weights.

@@ -77,7 +77,7 @@ std::string name_of_tensor(std::string_view message) {
 
 class Patch {
  public:
-  Patch(const ModelFile& model, const Values& values) : model_(model) {
+  Patch(const ModelFile& model, const Values& values, bool tie_aliases) : model_(model) {
     for (const auto& tensor : model.proto().graph().initializer()) stored_[tensor.name()] = &tensor;
     for (const auto& node : model.proto().graph().node())
       if (node.op_type() == "Identity" && node.input_size() == 1 && node.output_size() == 1 &&
@@ -96,6 +96,7 @@ class Patch {
                     printable(name));
       values_.emplace(name, value);
     }
+    if (!tie_aliases) return;
     for (auto& [name, copy] : find_copies(model))
       if (auto weight = values.find(copy.of); weight != values.end())
         values_.emplace(name,
@@ -212,14 +213,16 @@ bool same_directory(const std::string& a, const std::string& b) {
 
 }  // namespace
 
-std::string patch_model(const ModelFile& model, const Values& values) {
+std::string patch_model(const ModelFile& model, const Values& values, bool tie_aliases) {
   std::string out;
-  Patch(model, values).model({}).write(model.payloads()->own, [&](std::string_view bytes) { out += bytes; });
+  Patch(model, values, tie_aliases).model({}).write(model.payloads()->own, [&](std::string_view bytes) {
+    out += bytes;
+  });
   return out;
 }
 
-void export_model(const ModelFile& model, const Values& values, const std::string& path) {
-  Patch patch(model, values);
+void export_model(const ModelFile& model, const Values& values, const std::string& path, bool tie_aliases) {
+  Patch patch(model, values, tie_aliases);
   std::vector<std::string> external;
   bool move = !same_directory(model.path(), path);
   for (const auto& tensor : model.proto().graph().initializer()) {

@@ -54,7 +54,7 @@ Importer::Importer(const ModelFile& model, const ImportOptions& options)
       knowledge_(result_.graph, options.values),
       scopes_(1),
       aliases_(find_aliases(model)),
-      copies_(find_copies(model)) {
+      copies_(options.tie_aliases ? find_copies(model) : std::map<std::string, Copy>{}) {
   for (const auto& tensor : model.proto().graph().initializer())
     initializers_.emplace(tensor.name(), &tensor);
 }

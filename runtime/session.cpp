@@ -145,7 +145,7 @@ void Session::save_onnx(const std::string& path) const {
   for (auto* names : {&trained_, &statistics_})
     for (const std::string& name : *names)
       values[name] = ir::TensorPtr(ir::TensorPtr(), &states_.at(name));  // points, owns nothing
-  frontend::export_model(model_->file, values, path);
+  frontend::export_model(model_->file, values, path, options_.tie_aliases);
 }
 
 Session::Bound Session::bind(const Arrays& feeds, Purpose purpose, const std::string& batch) {

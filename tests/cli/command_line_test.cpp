@@ -150,7 +150,7 @@ TEST_F(CommandLine, CheckIsOneReport) {
        {"warning  folded-batchnorm\n", "    - /conv/Conv\n", "    - fc2.bias = fc1.bias\n",
         "    - onnx::MatMul_27 = transposed shared\n", "    repair: --tie-aliases", "warning  lost-dropout\n",
         "fc1.weight", "every operator between parameters and loss has a gradient\n",
-        "RESULT: PASS (0 obstacles, 3 warnings, 3 notes)\n"})
+        "RESULT: PASS (0 obstacles, 4 warnings, 2 notes)\n"})
     EXPECT_THAT(text.out, HasSubstr(line));
   auto json = nlohmann::json::parse(must_run("check {models}/inference.ts17.onnx --json").out);
   ASSERT_EQ(json["findings"].size(), 6u);
@@ -168,7 +168,7 @@ TEST_F(CommandLine, CheckReportsWhatItFoundBeforeAnError) {
   EXPECT_THAT(o.err, HasSubstr("error: output 'logits'"));
   EXPECT_THAT(o.out, HasSubstr("obstacle  cannot-build\n"));
   EXPECT_THAT(o.out, HasSubstr("warning  folded-batchnorm\n"));
-  EXPECT_THAT(o.out, HasSubstr("RESULT: FAIL (1 obstacle, 3 warnings, 3 notes)\n"));
+  EXPECT_THAT(o.out, HasSubstr("RESULT: FAIL (1 obstacle, 4 warnings, 2 notes)\n"));
 }
 
 TEST_F(CommandLine, StandardOutputIsDataOnly) {

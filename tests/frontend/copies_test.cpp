@@ -58,12 +58,18 @@ TEST(Copies, NeedAMadeUpNameSeveralValuesAndEqualBits) {
 }
 
 TEST(Copies, AreOneParameter) {
-  ir::Graph graph = std::move(folded().import().graph);
+  ir::Graph graph = std::move(folded().import({.tie_aliases = true}).graph);
   ir::verify(graph);
   EXPECT_THAT(graph.tensors, ElementsAre(Key("cell.bias"), Key("table")));
   ir::EvalResult before = ir::evaluate(graph, {{"x", Tensor::of({2, 2}, {1, 0, 0, 1})}}, ir::EvalMode::exact);
   EXPECT_EQ(before.outputs.at("output:z").cast(ir::DType::f32), Tensor::of({2, 2}, {21, 40, 39, 85}));
   EXPECT_EQ(before.outputs.at("output:first").cast(ir::DType::f32), Tensor::of({1, 2, 2}, {8, 8, 7, 9}));
+}
+
+// The file holds two initializers; `grad` reports a gradient for each.
+TEST(Copies, AreTrainedApartUnlessTied) {
+  EXPECT_THAT(folded().import().graph.tensors,
+              ElementsAre(Key("cell.bias"), Key("linear_1"), Key("onnx::MatMul_7"), Key("table")));
 }
 
 TEST(Copies, FollowTheirWeightIntoTheFile) {
@@ -72,7 +78,7 @@ TEST(Copies, FollowTheirWeightIntoTheFile) {
   };
   std::map<std::string, ir::TensorPtr> trained{{"table", value({2, 3}, {9, 8, 7, 6, 5, 4})},
                                                {"cell.bias", value({2}, {1, 3})}};
-  auto again = stored(ModelFile::from_bytes(frontend::patch_model(folded().file(), trained)));
+  auto again = stored(ModelFile::from_bytes(frontend::patch_model(folded().file(), trained, true)));
   EXPECT_THAT(again, ElementsAre(Pair("cell.bias", Tensor::of({2}, {1, 3})),
                                  Pair("linear_1", Tensor::of({1, 2, 2}, {1, 3, 1, 3})),
                                  Pair("onnx::MatMul_7", Tensor::of({3, 2}, {9, 6, 8, 5, 7, 4})),
