@@ -44,13 +44,17 @@ DotSizes dot_sizes(const ir::Node& n) {
   return s;
 }
 
+ConvolutionDims convolution_dims(const ir::Node& n, ProductKind kind) {
+  switch (kind) {
+    case ProductKind::input_grad: return {n.ints("shape"), n.in_type(1).dims, n.in_type(0).dims};
+    case ProductKind::weight_grad: return {n.in_type(0).dims, n.ints("shape"), n.in_type(1).dims};
+    default: return {n.in_type(0).dims, n.in_type(1).dims, n.type().dims};
+  }
+}
+
 ConvolutionSizes convolution_sizes(const ir::Node& n, ProductKind kind) {
   bool last = n.i("channels_last") != 0;
-  const ir::Dims& xd = kind == ProductKind::input_grad ? n.ints("shape") : n.in_type(0).dims;
-  const ir::Dims& wd = kind == ProductKind::weight_grad ? n.ints("shape") : n.in_type(1).dims;
-  const ir::Dims& yd = kind == ProductKind::convolution  ? n.type().dims
-                       : kind == ProductKind::input_grad ? n.in_type(0).dims
-                                                         : n.in_type(1).dims;
+  const auto [xd, wd, yd] = convolution_dims(n, kind);
   size_t rank = xd.size(), spatial = rank - 2, first = last ? 1 : 2, channel = last ? rank - 1 : 1;
   ir::Dims xs = ir::strides_of(xd), ys = ir::strides_of(yd);
   ConvolutionSizes s{xd[0],     xd[channel], wd[0],     n.i("groups"),

@@ -13,6 +13,12 @@ std::optional<ProductKind> product_kind(const ir::Node& node);
 // How many multiply-adds, times two.
 int64_t product_flops(const ir::Node& node, ProductKind kind);
 
+// The shapes of a convolution's x, weights and y as stored, whichever of them the node computes.
+struct ConvolutionDims {
+  const ir::Dims &x, &w, &y;
+};
+ConvolutionDims convolution_dims(const ir::Node& node, ProductKind kind);
+
 // Spatial sizes of a convolution, outermost axis first, padded to three axes.
 struct ConvolutionSizes {
   int64_t batch, channels, filters, groups;

@@ -1,17 +1,11 @@
 #include "codegen/storage.h"
 
+#include "codegen/alignment.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen {
-namespace {
 
-// Alignment of everything this file lays out: a cache line, and the widest vector.
-constexpr int64_t kAlign = 64;
-
-}  // namespace
-
-Storage::Storage(const ir::Graph& planned)
-    : arena_bytes_((planned.arena_bytes + kAlign - 1) / kAlign * kAlign) {
+Storage::Storage(const ir::Graph& planned) : arena_bytes_(host_aligned(planned.arena_bytes)) {
   int64_t inputs = 0, states = 0;
   for (const auto& n : planned.nodes()) {
     if (ir::is_input(*n)) number_[n.get()] = inputs++;
@@ -32,7 +26,7 @@ int Storage::add(Place place) {
 
 int64_t Storage::reserve(int64_t bytes) {
   int64_t at = arena_bytes_;
-  arena_bytes_ += (bytes + kAlign - 1) / kAlign * kAlign;
+  arena_bytes_ += host_aligned(bytes);
   return at;
 }
 

@@ -1,12 +1,11 @@
 #include "codegen/time_loop.h"
 
+#include "codegen/alignment.h"
 #include "codegen/launch_list.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen {
 namespace {
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // Scratch: the step's arena, then two places for every carried value: a step reads one and writes the other.
 class TimeLoop : public Launch {
@@ -21,12 +20,12 @@ class TimeLoop : public Launch {
         scanned_(static_cast<size_t>(node.i("scanned"))),
         inputs_(node.input_count()) {
     for (size_t i = 0; i < inputs_; i++) slice_bytes_.push_back(node.in_type(i).bytes() / steps_);
-    scratch_bytes = aligned(list_.arena_bytes());
+    scratch_bytes = host_aligned(list_.arena_bytes());
     for (size_t k = 0; k < list_.output_count(); k++) {
       const ir::Type& type = list_.output_type(k);
       copies_.push_back(lowering_->copy(type, "copy"));
       places_.push_back(scratch_bytes);
-      if (k < carried_) scratch_bytes += 2 * aligned(type.bytes());
+      if (k < carried_) scratch_bytes += 2 * host_aligned(type.bytes());
     }
     bindings_.inputs.resize(inputs_);
     info = describe(node, "", concat(steps_, " steps of ", list_.size(), " launches"));
@@ -47,10 +46,10 @@ class TimeLoop : public Launch {
       for (size_t k = 0; k < list_.output_count(); k++) {
         const int64_t bytes = list_.output_type(k).bytes();
         if (results[carried_ + k]) copy(k, list_.output(k), results[carried_ + k] + t * bytes);
-        if (k < carried_) copy(k, list_.output(k), scratch + places_[k] + n % 2 * aligned(bytes));
+        if (k < carried_) copy(k, list_.output(k), scratch + places_[k] + n % 2 * host_aligned(bytes));
       }
       for (size_t k = 0; k < carried_; k++)
-        bindings_.inputs[k] = scratch + places_[k] + n % 2 * aligned(list_.output_type(k).bytes());
+        bindings_.inputs[k] = scratch + places_[k] + n % 2 * host_aligned(list_.output_type(k).bytes());
     }
     for (size_t k = 0; k < carried_; k++)
       if (results[k]) copy(k, bindings_.inputs[k], results[k]);
@@ -77,7 +76,7 @@ class TimeLoop : public Launch {
 }  // namespace
 
 std::unique_ptr<Launch> lower_time_loop(const ir::Node& node, std::unique_ptr<Lowering> lowering,
-                                         std::string name) {
+                                        std::string name) {
   auto launch = std::make_unique<TimeLoop>(node, std::move(lowering));
   launch->info.name = std::move(name);
   return launch;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "ir/op.h"
+#include "ir/round_up.h"
 #include "passes/memory_check.h"
 #include "passes/passes.h"
 #include "passes/storage_classes.h"
@@ -19,8 +20,6 @@ namespace {
 
 constexpr int64_t kAlignment = 64;  // a cache line; also the widest vector
 constexpr int64_t kInPlace = -2;
-
-int64_t aligned(int64_t bytes, int64_t alignment) { return (bytes + alignment - 1) / alignment * alignment; }
 
 // Number of every launch in the order of execution, by node id; -1 for leaves and aliases.
 std::vector<int> launch_numbers(const Graph& graph, int* count) {
@@ -73,7 +72,7 @@ std::vector<Lifetime> lifetimes(const Graph& graph, int64_t alignment) {
       if (i < node->offsets.size() && node->offsets[i] == kInPlace) continue;
       at[{node->id(), k}] = out.size();
       int64_t offset = i < node->offsets.size() ? node->offsets[i] : -1;
-      out.push_back({node->out(k), aligned(node->type(k).bytes(), alignment), now, now, offset});
+      out.push_back({node->out(k), ir::round_up(node->type(k).bytes(), alignment), now, now, offset});
     }
   }
   for (const Output& o : graph.outputs) extend(o.value, count);

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "codegen/alignment.h"
 #include "codegen/cpu/tile_kernel.h"
 
 namespace mezzo::codegen::cpu {
@@ -12,12 +13,10 @@ namespace {
 // into the second level, one of b [depth, columns] into the third.
 constexpr int64_t kMostDepth = 320, kMostRows = 32 * kTileRows, kMostColumns = 64 * kTileColumns;
 
-int64_t round_up(int64_t n, int64_t to) { return (n + to - 1) / to * to; }
-
 // Depths of the blocks: as even as multiples of 8 allow.
 int64_t depth_step(int64_t depth) {
   const int64_t blocks = std::max<int64_t>((depth + kMostDepth - 1) / kMostDepth, 1);
-  return round_up((depth + blocks - 1) / blocks, 8);
+  return ir::round_up((depth + blocks - 1) / blocks, 8);
 }
 
 struct BlockSizes {
@@ -26,8 +25,8 @@ struct BlockSizes {
   int64_t line() const { return std::max({rows, columns, depth}); }
 };
 BlockSizes block_sizes(const BlockedProduct& p) {
-  return {std::min(kMostRows, round_up(p.rows, kTileRows)),
-          std::min(kMostColumns, round_up(p.columns, kTileColumns)), depth_step(p.depth)};
+  return {std::min(kMostRows, ir::round_up(p.rows, kTileRows)),
+          std::min(kMostColumns, ir::round_up(p.columns, kTileColumns)), depth_step(p.depth)};
 }
 
 // A block of a, in the order in which the tile kernel reads it.
@@ -44,7 +43,7 @@ LeftBlock pack_left(const Lines& a, const std::byte* data, int64_t row, int64_t 
       const float* from = a.read(data, row + i, k, depth, line);
       if (from != line) std::copy_n(from, depth, line);
     }
-    std::fill(to + rows * depth, to + round_up(rows, kTileRows) * depth, 0.0f);
+    std::fill(to + rows * depth, to + ir::round_up(rows, kTileRows) * depth, 0.0f);
     return {to, depth, 1, kTileRows * depth};
   }
   for (int64_t d = 0; d < depth; d++) {
@@ -129,10 +128,10 @@ class TileEnd {
 
 int64_t BlockedProduct::block_bytes() const {
   const BlockSizes s = block_sizes(*this);
-  return round_up(4 * (s.rows * s.depth + s.columns * s.depth + kTileColumns * s.line()), 64);
+  return host_aligned(4 * (s.rows * s.depth + s.columns * s.depth + kTileColumns * s.line()));
 }
 int64_t BlockedProduct::sum_bytes() const {
-  return type == ir::DType::f32 || depth <= depth_step(depth) ? 0 : round_up(4 * rows * columns, 64);
+  return type == ir::DType::f32 || depth <= depth_step(depth) ? 0 : host_aligned(4 * rows * columns);
 }
 
 std::vector<ProductPart> divide(const BlockedProduct& p, int64_t parts) {
@@ -141,9 +140,9 @@ std::vector<ProductPart> divide(const BlockedProduct& p, int64_t parts) {
   double least = 0;
   for (int64_t r = 1; r <= parts; r++) {
     if (parts % r) continue;
-    const auto part_rows = static_cast<double>(round_up((p.rows + r - 1) / r, kTileRows)),
+    const auto part_rows = static_cast<double>(ir::round_up((p.rows + r - 1) / r, kTileRows)),
                part_columns =
-                   static_cast<double>(round_up((p.columns * r + parts - 1) / parts, kTileColumns));
+                   static_cast<double>(ir::round_up((p.columns * r + parts - 1) / parts, kTileColumns));
     // A number of either costs about as much as this many multiply-adds.
     const double cost = part_rows * part_columns + 24 * (part_rows + part_columns);
     if (r == 1 || cost < least) least = cost, best_rows = r;

@@ -3,16 +3,15 @@
 #include <algorithm>
 #include <array>
 
-#include "codegen/object_cache.h"
+#include "codegen/alignment.h"
 #include "codegen/cpu/segment_plan.h"
+#include "codegen/object_cache.h"
 
 namespace mezzo::codegen::cpu {
 namespace {
 
 // Buffers a segment may have; their addresses go onto the stack of every thread.
 constexpr size_t kMostBuffers = 512;
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 }  // namespace
 
@@ -50,11 +49,11 @@ class KernelLaunch : public Launch {
         throw Unsupported("too many buffers");
       for (size_t k = 0; k < plan->segment.free.size(); k++) {
         part.partials.push_back(scratch_bytes);
-        scratch_bytes += aligned(plan->partial_count(k) *
-                                 ir::byte_size(ir::compute_type(plan->segment.free[k].result.dtype())));
+        scratch_bytes += host_aligned(plan->partial_count(k) *
+                                      ir::byte_size(ir::compute_type(plan->segment.free[k].result.dtype())));
       }
       part.kept = scratch_bytes;
-      part.kept_bytes = aligned(plan->kept_bytes());
+      part.kept_bytes = host_aligned(plan->kept_bytes());
       scratch_bytes += part.kept_bytes * threads_.count;
       part.tasks = plan->tasks;
       part.has_combine = plan->has_combine();

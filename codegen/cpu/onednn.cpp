@@ -219,11 +219,7 @@ View weight_view(const ir::Dims& dims, int64_t groups) {
 std::unique_ptr<Launch> convolution(const ir::Node& n, ProductKind kind, memory::data_type in,
                                     memory::data_type out, memory::data_type bias_type, int threads) {
   bool last = n.i("channels_last") != 0;
-  const ir::Dims& xd = kind == ProductKind::input_grad ? n.ints("shape") : n.in_type(0).dims;
-  const ir::Dims& wd = kind == ProductKind::weight_grad ? n.ints("shape") : n.in_type(1).dims;
-  const ir::Dims& yd = kind == ProductKind::convolution  ? n.type().dims
-                       : kind == ProductKind::input_grad ? n.in_type(0).dims
-                                                         : n.in_type(1).dims;
+  const auto [xd, wd, yd] = convolution_dims(n, kind);
   View x = activation_view(xd, last), y = activation_view(yd, last), w = weight_view(wd, n.i("groups"));
   auto dims = [&](const char* name) {
     const ir::Ints& v = n.ints(name);

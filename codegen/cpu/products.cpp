@@ -4,13 +4,12 @@
 #include <algorithm>
 #include <bit>
 
+#include "codegen/alignment.h"
 #include "codegen/cpu/tile_kernel.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cpu {
 namespace {
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // 16-bit storage around a product in f32: operands are widened, the accumulator is rounded once.
 class Widened : public Launch {
@@ -50,7 +49,7 @@ class Widened : public Launch {
   };
   void add(size_t argument, const ir::Type& t) {
     ports_.push_back({argument, t.dtype, t.count(), scratch_bytes});
-    scratch_bytes += aligned(t.count() * 4);
+    scratch_bytes += host_aligned(t.count() * 4);
   }
   template <class F>
   void share(int64_t count, F f) const {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "codegen/alignment.h"
 #include "codegen/cpu/blocked_product.h"
 #include "codegen/cpu/products.h"
 #include "codegen/cpu/tile_kernel.h"
@@ -12,8 +13,6 @@ namespace mezzo::codegen::cpu {
 namespace {
 
 constexpr int64_t kParallelFlops = 400000;
-
-int64_t aligned(int64_t bytes) { return (bytes + 63) / 64 * 64; }
 
 // A list of blocked products that share out their parts; what scratch they need stands one after the other.
 class Tiled : public Launch {
@@ -152,7 +151,7 @@ class TiledConvolution : public Tiled {
       add({s.filters, taps_ * s.channels, pixels_, dy, x, ordered ? node.type().dtype : ir::DType::f32}, 1);
       if (!ordered) {
         order_ = true;
-        scratch_bytes = aligned(4 * s.filters * s.channels * taps_);
+        scratch_bytes = host_aligned(4 * s.filters * s.channels * taps_);
       }
     }
     reserve();

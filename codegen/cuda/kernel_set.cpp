@@ -3,6 +3,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "codegen/alignment.h"
 #include "mezzo/error.h"
 
 namespace mezzo::codegen::cuda {
@@ -11,10 +12,7 @@ namespace {
 // Kernels that are compiled as one text: few enough to share the work, many enough to parse the prelude
 // rarely.
 constexpr size_t kKernelsPerProgram = 16;
-constexpr int64_t kScratchAlign = 256;
 constexpr unsigned kSharedWithoutAsking = 48 << 10;  // bytes of shared memory every kernel may have
-
-int64_t aligned(int64_t bytes) { return (bytes + kScratchAlign - 1) / kScratchAlign * kScratchAlign; }
 
 }  // namespace
 
@@ -26,7 +24,7 @@ class KernelLaunch : public Launch {
     info.detail = source.detail;
     for (int64_t bytes : source.scratch_bytes) {
       scratch_at_.push_back(scratch_bytes);
-      scratch_bytes += aligned(bytes);
+      scratch_bytes += device_aligned(bytes);
     }
   }
 

@@ -2,13 +2,12 @@
 
 #include <algorithm>
 
+#include "codegen/alignment.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cuda {
 namespace {
-
-int64_t aligned(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 // A graph of one Kernel that computes `value` of its inputs.
 template <class F>
@@ -55,7 +54,7 @@ ir::Type channels_at_end(const ir::Type& filter) {
 
 int Chain::buffer(int64_t bytes) {
   offsets_.push_back(buffers_);
-  buffers_ += aligned(bytes);
+  buffers_ += device_aligned(bytes);
   scratch_bytes = buffers_ + largest_;
   return -static_cast<int>(offsets_.size());
 }

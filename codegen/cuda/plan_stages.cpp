@@ -3,14 +3,13 @@
 // is a stage whose rows are split into chunks, and a stage that combines the chunks' results.
 #include <algorithm>
 
+#include "codegen/alignment.h"
 #include "codegen/cuda/stage.h"
 
 namespace mezzo::codegen::cuda {
 namespace {
 
 using ir::Dims;
-
-int64_t round_up(int64_t bytes) { return (bytes + 255) / 256 * 256; }
 
 bool folds_in_16_bits(const FoldedValue& f) {
   return ir::is_low(f.result.dtype()) && (f.how == ir::Reduction::sum || f.how == ir::Reduction::prod);
@@ -51,7 +50,7 @@ class Planner {
 
   int reserve(ir::Value v, int64_t parts) {
     int64_t bytes = parts * v.type().count() * ir::byte_size(ir::compute_type(v.dtype()));
-    scratch_.push_back(round_up(std::max<int64_t>(bytes, 1)));
+    scratch_.push_back(device_aligned(std::max<int64_t>(bytes, 1)));
     return static_cast<int>(scratch_.size()) - 1;
   }
 

@@ -2,6 +2,7 @@
 // whole step is captured as one CUDA graph, and a run is one copy of the inputs and one launch of that graph.
 #include <cstring>
 
+#include "codegen/alignment.h"
 #include "codegen/cuda/lower_node.h"
 #include "codegen/cuda/result_ring.h"
 #include "codegen/cuda/step_inputs.h"
@@ -13,10 +14,7 @@ namespace mezzo::codegen {
 namespace cuda {
 namespace {
 
-constexpr int64_t kAlign = 256;
 constexpr int64_t kSmallResults = 4096;  // bytes; larger outputs are copied when they are asked for
-
-int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
 
 // The step as a CUDA graph.
 class Replay {
@@ -189,14 +187,14 @@ class CudaProgram : public Program {
   void upload_constants() {
     if (!constants_.empty() || list_->constants().empty()) return;
     int64_t total = 0;
-    for (const ir::TensorPtr& c : list_->constants()) total += aligned(c->bytes());
+    for (const ir::TensorPtr& c : list_->constants()) total += device_aligned(c->bytes());
     constant_memory_ = DeviceMemory(device_, total);
     std::byte* at = constant_memory_.data();
     std::vector<const std::byte*> places;
     for (const ir::TensorPtr& c : list_->constants()) {
       device_->upload(at, c->data(), c->bytes());
       places.push_back(at);
-      at += aligned(c->bytes());
+      at += device_aligned(c->bytes());
     }
     constants_ = std::move(places);
   }

@@ -2,17 +2,11 @@
 
 #include <cstring>
 
+#include "codegen/alignment.h"
 #include "ir/op.h"
 #include "mezzo/error.h"
 
 namespace mezzo::codegen::cuda {
-namespace {
-
-constexpr int64_t kAlign = 256;
-
-int64_t aligned(int64_t bytes) { return (bytes + kAlign - 1) / kAlign * kAlign; }
-
-}  // namespace
 
 // The second buffer, and what orders the two streams.
 struct StepInputs::Ahead {
@@ -43,7 +37,7 @@ StepInputs::StepInputs(std::shared_ptr<CudaDevice> device, const ir::Graph& grap
     if (!ir::is_input(*n)) continue;
     bytes_.push_back(n->type().bytes());
     offsets_.push_back(total_);
-    total_ += aligned(n->type().bytes());
+    total_ += device_aligned(n->type().bytes());
   }
 }
 
