@@ -3,6 +3,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "frontend/metadata.h"
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
 #include "frontend/tensor_reader.h"
@@ -36,7 +37,7 @@ std::map<std::string, std::string> find_aliases(const ModelFile& model) {
   for (const auto& node : graph.node()) {
     if (node.op_type() != "Identity" || node.input_size() != 1 || node.output_size() != 1) continue;
     const std::string &name = node.output(0), &of = node.input(0);
-    if (is_made_up(name) || !floats.count(of)) continue;
+    if (is_made_up(name) || !floats.count(of) || comes_from_detach(node)) continue;
     if (uses.empty()) count_uses(graph, uses);
     if (uses[of] > 1) aliases[name] = of;
   }

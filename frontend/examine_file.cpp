@@ -10,6 +10,7 @@
 #include "frontend/copies.h"
 #include "frontend/functions.h"
 #include "frontend/input_shapes.h"
+#include "frontend/metadata.h"
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
 #include "frontend/opset.h"
@@ -50,7 +51,9 @@ class FileExaminer {
     copied_weights();
     lost_dropout();
     shared_weights();
+    computed_weights();
     renamed_weights();
+    stopped_gradients();
     open_dimensions();
     return std::move(out_);
   }
@@ -78,10 +81,7 @@ class FileExaminer {
     if (node.input_size() > 1 && node.op_type().starts_with("Conv") &&
         node.input(1).starts_with("onnx::Conv"))
       return true;
-    return std::any_of(node.metadata_props().begin(), node.metadata_props().end(), [](const auto& entry) {
-      return entry.key().find("class_hierarchy") != std::string::npos &&
-             entry.value().find("batchnorm") != std::string::npos;
-    });
+    return comes_from_batch_norm(node);
   }
 
   void folded_batch_norm() {
@@ -115,6 +115,29 @@ class FileExaminer {
         "each is "
         "trained on its own, starting equal",
         "--tie-aliases trains a weight and its copies as one parameter");
+  }
+
+  // The names of weights have dots, or stand for parameters that are still in the file. A single one was only
+  // moved (renamed-weight), or is repeated (copied-weight).
+  void computed_weights() {
+    const std::map<std::string, Role> roles = initializer_roles(graph_);
+    const std::map<std::string, Copy> copies = find_copies(model_);
+    std::vector<std::string> found;
+    for (const auto& [name, sources] : folded_initializers(graph_)) {
+      std::string weights;
+      int count = 0;
+      for (const std::string& source : sources) {
+        auto role = roles.find(source);
+        if (role == roles.end() ? source.find('.') == std::string::npos : role->second == Role::buffer)
+          continue;
+        weights += (count++ ? ", " : " from ") + printable(source);
+      }
+      if (count > 1 && float_initializer(name) && !copies.count(name))
+        found.push_back(printable(name) + weights);
+    }
+    add(Level::warning, "computed-weight", std::move(found),
+        "the exporter computed with weights and stored the result: those weights are not trained through it",
+        "export with optimize=False, which leaves the computation in the file");
   }
 
   // Exports for inference drop Dropout. What shows such an export: merged or folded weights.
@@ -173,6 +196,15 @@ class FileExaminer {
         "the weight lost its name when the exporter computed with it; the number changes from export to "
         "export",
         "export with do_constant_folding=False (dynamo: optimize=False) to keep the names");
+  }
+
+  void stopped_gradients() {
+    std::vector<std::string> found;
+    for (const FlatNode& flat : nodes_)
+      if (comes_from_detach(*flat.node)) found.push_back(printable(flat.label));
+    add(Level::note, "stopped-gradient", std::move(found),
+        "the program detaches a value here, says the node's metadata: no gradient passes, as in PyTorch",
+        "an export with optimize=True or dynamo=False loses detach(), and gradients pass");
   }
 
   void open_dimensions() {

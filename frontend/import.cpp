@@ -64,6 +64,7 @@ Imported Importer::run() {
   if (graph.sparse_initializer_size() > 0)
     throw Error(ErrorCode::unsupported, "the model has sparse initializers",
                 printable(graph.sparse_initializer(0).values().name()), "store them dense");
+  result_.roles = initializer_roles(graph);
   add_inputs();
   import_nodes(functions_.flatten(list_nodes(graph.node(), model_.opsets(), "")));
   if (!missing_.empty()) throw UnsupportedNodes(std::move(missing_));

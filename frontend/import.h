@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "frontend/call.h"
+#include "frontend/metadata.h"
 #include "frontend/model_file.h"
 #include "ir/graph.h"
 
@@ -47,6 +48,7 @@ struct Imported {
   // from state `mezzo.key` (u32[2]: seed, step), whose updates are the caller's.
   ir::Graph graph;
   ImportReport report;
+  std::map<std::string, Role> roles;  // of initializers
 };
 
 // What is thrown when nodes cannot be imported; the message names all of them.

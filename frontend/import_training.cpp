@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "frontend/importer.h"
+#include "frontend/metadata.h"
 #include "frontend/names.h"
 #include "frontend/onnx.pb.h"
 #include "ir/build.h"
@@ -99,6 +100,10 @@ void Importer::pass_identity(const FlatNode& flat, Call& call) {
   }
   if (!call.in(0)) malformed(call, "input 0 is required");
   Value value = call.in(0);
+  if (ir::is_float(value.dtype()) && comes_from_detach(*flat.node)) {
+    call.results = Values{graph_.add(ir::get_op("StopGradient"), {value})->out()};
+    return;
+  }
   ir::Node* state = state_behind(value);
   const std::string alias = flat.node->output_size() > 0 ? flat.node->output(0) : "";
   if (!state || !aliases_.count(alias)) {

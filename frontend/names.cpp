@@ -54,8 +54,10 @@ bool is_clean_text(std::string_view text) {
 bool is_made_up(std::string_view name) {
   if (name.rfind("onnx::", 0) == 0 || name.find("Constant") != std::string_view::npos) return true;
   // PyTorch's dynamo exporter numbers the values of an operator from the second one on.
-  constexpr std::string_view kFirst[] = {"alias",  "clone",   "contiguous", "detach",    "expand",
-                                         "linear", "permute", "repeat",     "transpose", "view"};
+  constexpr std::string_view kFirst[] = {"alias",     "clone",  "contiguous",
+                                         "detach",    "expand", "linear",
+                                         "permute",   "repeat", "scalar_tensor_default",
+                                         "transpose", "view"};
   if (std::find(std::begin(kFirst), std::end(kFirst), name) != std::end(kFirst)) return true;
   size_t digits = name.find_last_not_of("0123456789");
   if (digits == std::string_view::npos || digits + 1 == name.size() || name[digits] != '_') return false;

@@ -42,8 +42,11 @@ Uses uses_of(const ir::UseMap& map, ir::Value v, int hops = 3) {
 
 // Why an initializer is a constant of the program rather than a weight; empty when it looks like a weight.
 // Exporters write both as float initializers.
-std::string constant_reason(const ir::Graph& graph, const ir::UseMap& map, const ir::Node& state) {
+std::string constant_reason(const ir::Graph& graph, const ir::UseMap& map, const ir::Node& state,
+                            const std::map<std::string, Role>& roles) {
   const std::string& name = state.s("name");
+  if (auto role = roles.find(name); role != roles.end())
+    return role->second == Role::buffer ? "constant: a buffer of the program" : "";
   if (!is_made_up(name)) return "";
   Uses uses = uses_of(map, state.out());
   if (uses.linear) return "";
@@ -81,7 +84,7 @@ std::vector<ParameterRow> select_trainable(const ir::Graph& graph, const Trainab
       row.reason = "frozen by --freeze";
     else if (!rules.train.empty() && !named)
       row.reason = "not named by --train";
-    else if (std::string why = named ? "" : constant_reason(graph, map, *node); !why.empty())
+    else if (std::string why = named ? "" : constant_reason(graph, map, *node, rules.roles); !why.empty())
       row.reason = why;
     else if (reaches_loss && !reaches_loss(*node))
       row.reason = "no differentiable path to the loss";

@@ -1,9 +1,11 @@
 // trainable.h: which of a model's float initializers training moves.
 #pragma once
 #include <functional>
+#include <map>
 #include <string>
 #include <vector>
 
+#include "frontend/metadata.h"
 #include "ir/graph.h"
 
 namespace mezzo::frontend {
@@ -19,6 +21,7 @@ struct ParameterRow {
 // constants too when they are named. `freeze` wins over `train`.
 struct TrainableRules {
   std::vector<std::string> train, freeze;
+  std::map<std::string, Role> roles = {};  // what the file tells about initializers: Imported::roles
 };
 
 // One row per parameter and statistic state, in graph order. `reaches_loss` says whether a differentiable

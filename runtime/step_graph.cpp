@@ -106,7 +106,7 @@ StepGraph build_step_graph(const LoadedModel& model, const Signature& signature,
   {  // the analysis points into the graph, which freezing rewrites
     passes::Differentiable ways(out.graph, out.graph.find_output(passes::kLoss));
     out.parameters = frontend::select_trainable(
-        out.graph, {options.train, options.freeze},
+        out.graph, {options.train, options.freeze, std::move(imported.roles)},
         [&](const ir::Node& state) { return ways.tie(state) != passes::Differentiable::Tie::none; });
   }
   frontend::freeze_parameters(out.graph, out.parameters);

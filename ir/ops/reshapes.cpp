@@ -1,4 +1,4 @@
-// reshapes.cpp: ONNX Identity, Flatten, Squeeze and Unsqueeze: the elements stay, the shape changes.
+// reshapes.cpp: ONNX Identity, Flatten, Squeeze and Unsqueeze, and StopGradient: the elements stay.
 #include <algorithm>
 #include <set>
 
@@ -8,7 +8,7 @@
 namespace mezzo::ir {
 namespace {
 
-// All four expand to a reshape into the shape that was inferred.
+// All expand to a reshape into the shape that was inferred.
 Values to_inferred_shape(Graph&, const Node& n, const Values& in) { return {reshape(in[0], n.type().dims)}; }
 
 const OpDef identity = {
@@ -19,6 +19,17 @@ const OpDef identity = {
     .expand = to_inferred_shape,
 };
 MEZZO_REGISTER_OP(identity);
+
+// The value as a constant: PyTorch's detach().
+const OpDef stop_gradient = {
+    .name = "StopGradient",
+    .precision = Precision::pass,
+    .meaning = Meaning::expand,
+    .infer = same_as_input,
+    .expand = to_inferred_shape,
+    .grad = zero_gradient,
+};
+MEZZO_REGISTER_OP(stop_gradient);
 
 // [d0, ..., dn] -> [d0 * ... * d(axis-1), d(axis) * ... * dn]; axis may be the rank itself.
 const OpDef flatten = {

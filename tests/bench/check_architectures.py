@@ -2,7 +2,7 @@
 """One training step of many architectures (architectures/), exported by PyTorch, beside PyTorch itself.
 
     python3 tests/bench/check_architectures.py [MEZZO] [--only REGEX] [--exporter REGEX] [--precision fp32|bf16|fp16|all]
-        [--device cpu|cuda|reference] [--keep DIR] [--verbose]          needs torch, onnx, onnxscript, numpy
+        [--device cpu|cuda|reference] [--seed N] [--keep DIR] [--verbose]          needs torch, onnx, onnxscript, numpy
 
 Every net goes through the dynamo exporter (optimised, unless that folds BatchNorm, and not; opset 20 and 23) and the TorchScript one at
 opset 13, 17 and 20, where these can write it. Loss and every gradient of
@@ -78,9 +78,9 @@ def export(net, x, path, exporter):
 
 
 def matched(path, net):
-    """Initializer name -> (parameter, how its gradient lies in the parameter's)."""
-    pairs = {}
-    for tensor in onnx.load(path).graph.initializer:
+    """Initializer name -> (parameter, how its gradient lies in the parameter's); and the parameters that the exporter computed with."""
+    graph, pairs = onnx.load(path).graph, {}
+    for tensor in graph.initializer:
         value = onnx.numpy_helper.to_array(tensor)
         if value.dtype != np.float32:
             continue
@@ -92,15 +92,18 @@ def matched(path, net):
                 pairs[tensor.name] = (name, lambda g, like: g.T)
             elif value.size == p.size and value.size > 1 and np.array_equal(value.ravel(), p.ravel()):
                 pairs[tensor.name] = (name, lambda g, like: g.reshape(like))
+            elif value.size > p.size > 1 and value.size % p.size == 0 and (value.reshape(-1, p.size) == p.ravel()).all():
+                pairs[tensor.name] = (name, lambda g, like: g.reshape(-1, *like).sum(0))  # folded: p repeated
             else:
                 continue
             break
-    return pairs
+    computed = {v.name: p.value for v in graph.value_info for p in v.metadata_props if p.key.endswith("folded_from") and v.name not in pairs}
+    return pairs, {name for name, _ in net.named_parameters() if any(f"'{name}'" in sources for sources in computed.values())}
 
 
 class Case:
-    def __init__(self, name):
-        torch.manual_seed(3)
+    def __init__(self, name, seed=3):
+        torch.manual_seed(seed)
         self.net, self.x, self.labels, self.kind = NETS[name]()
         self.net.train()
         # The dynamo exporter's optimiser folds BatchNorm into its neighbours, also in training mode: another net.
@@ -121,10 +124,10 @@ class Case:
                 pass
 
     def judge(self, path, got, precision):
-        pairs = matched(path, self.net)
+        pairs, computed = matched(path, self.net)
         errors, reasons, found, missing = {}, [], {}, {}
         for initializer, (parameter, place) in pairs.items():
-            if parameter not in self.live:
+            if parameter not in self.live or parameter in computed:  # gradients do not reach it through the computed value
                 continue
             grad = got.get("grad:" + initializer)
             if grad is None:  # perhaps a copy of another initializer, which then has the gradient of both
@@ -137,7 +140,7 @@ class Case:
         reasons += [f"no gradient of {initializer}" for parameter, initializer in missing.items() if parameter not in found]
         for parameter, grads in found.items():
             errors[parameter] = relative(sum(grads), self.want[parameter])
-        lost = self.live - {p for p, _ in pairs.values()}
+        lost = self.live & computed | self.live - {p for p, _ in pairs.values()}
         loss = abs(float(got["loss"]) - self.loss) / abs(self.loss)
         anchor = self.errors.get(precision)
         if anchor is None:
@@ -155,7 +158,7 @@ class Case:
                 reasons.append(f"max {max(values):.1e} ({max(errors, key=errors.get)}), PyTorch {max(own):.1e}")
         note = f"{len(errors)} gradients, median {np.median(values):.1e} max {max(values):.1e} (PyTorch {np.median(own):.1e} {max(own):.1e})"
         if lost:
-            note += f"; not in the file by value: {len(lost)}"
+            note += f"; only computed with, or not in the file by value: {len(lost)}"
         return ("FAIL" if reasons else "ok"), "; ".join(reasons + [note]), errors
 
 
@@ -185,6 +188,7 @@ def main():
     a.add_argument("--exporter", default="")
     a.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16", "all"])
     a.add_argument("--device")
+    a.add_argument("--seed", type=int, default=3)
     a.add_argument("--keep", help="exported files stay here, and are read from here where they are")
     a.add_argument("--verbose", action="store_true")
     a = a.parse_args()
@@ -196,11 +200,11 @@ def main():
         for name in NETS:
             if not re.search(a.only, name):
                 continue
-            case = Case(name)
+            case = Case(name, a.seed)
             for exporter in EXPORTERS:
                 if not re.search(a.exporter, exporter) or (exporter == "dyn" and case.folds):
                     continue
-                path = os.path.join(keep, f"{name}.{exporter}.onnx")
+                path = os.path.join(keep, f"{name}.{exporter}.{a.seed}.onnx")
                 if not os.path.exists(path):
                     try:
                         export(case.net, case.x, path, exporter)

@@ -48,9 +48,8 @@ TEST(Findings, FoldedBatchNormShowsInTheNameOfTheWeight) {
 
 TEST(Findings, FoldedBatchNormShowsInTheMetadata) {
   ModelBuilder m = convolution("conv.weight");
-  auto* entry = m.graph().mutable_node(0)->add_metadata_props();
-  entry->set_key("pkg.torch.onnx.class_hierarchy");
-  entry->set_value("['Net', 'torch.nn.modules.batchnorm.BatchNorm2d']");
+  add_metadata(*m.graph().mutable_node(0), "pkg.torch.onnx.class_hierarchy",
+               "['Net', 'torch.nn.modules.batchnorm.BatchNorm2d']");
   EXPECT_THAT(finding(frontend::examine_file(m.file()), "folded-batchnorm").nodes, ElementsAre("conv"));
 }
 
@@ -82,6 +81,31 @@ TEST(Findings, AWeightThatIsPassedOnIsNoAlias) {
     EXPECT_THAT(kinds(frontend::examine_file(m.file())), IsEmpty()) << name;
     EXPECT_THAT(m.import().graph.tensors, ElementsAre(testing::Key("w"))) << name;
   }
+}
+
+TEST(Findings, DetachShowsInTheMetadata) {
+  ModelBuilder m;
+  m.input("x", {2}).weight("w", {2}, {1, 2}).output("z");
+  m.node("Mul", {"x", "w"}, {"y"});
+  add_metadata(m.node("Identity", {"y"}, {"held"}, "hold"), "pkg.torch.onnx.fx_node",
+               "%detach : call_function[target=torch.ops.aten.detach.default](args = (%y,))");
+  m.node("Mul", {"y", "held"}, {"z"});
+  EXPECT_THAT(finding(frontend::examine_file(m.file()), "stopped-gradient").nodes, ElementsAre("hold"));
+}
+
+TEST(Findings, AWeightThatWasComputedFromOthers) {
+  ModelBuilder m;
+  m.input("x", {2}).weight("trunk", {2}, {1, 2}).weight("moved", {2}, {1, 2}).output("z");
+  m.node("Mul", {"x", "trunk"}, {"y"});
+  m.node("Mul", {"y", "moved"}, {"z"});
+  for (auto [name, from] :
+       {std::pair{"trunk", "['a.bias', 'a.weight', 'val_3']"}, std::pair{"moved", "['b.weight', 'val_4']"}}) {
+    onnx::ValueInfoProto& value = *m.graph().add_value_info();
+    value.set_name(name);
+    add_metadata(value, "pkg.onnxscript.optimizer.folded_from", from);
+  }
+  EXPECT_THAT(finding(frontend::examine_file(m.file()), "computed-weight").nodes,
+              ElementsAre("trunk from a.bias, a.weight"));
 }
 
 TEST(Findings, CopyOfATiedWeight) {

@@ -42,6 +42,16 @@ TEST(Import, BindsTheBatch) {
               HasSubstr("another batch than 3"));
 }
 
+TEST(Import, DetachStopsTheGradient) {
+  ModelBuilder m;
+  m.input("x", {2}).output("y");
+  auto& node = m.node("Identity", {"x"}, {"y"});
+  EXPECT_EQ(find_op_node(m.import().graph, "StopGradient"), nullptr);
+  add_metadata(node, "pkg.torch.onnx.fx_node",
+               "%d : call_function[target=torch.ops.aten.detach.default](args = (%x,))");
+  EXPECT_NE(find_op_node(m.import().graph, "StopGradient"), nullptr);
+}
+
 TEST(Import, FoldsShapePrograms) {
   ModelBuilder m;
   m.input("x", {-1, 3, 4}).integers("zero", {0}).integers("rest", {-1}).output("y");

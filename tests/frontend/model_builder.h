@@ -41,6 +41,14 @@ onnx::NodeProto& add_node(google::protobuf::RepeatedPtrField<onnx::NodeProto>& n
                           const std::vector<std::string>& inputs, const std::vector<std::string>& outputs,
                           const std::string& name = "");
 
+// `to`: a node or a value.
+template <class Message>
+void add_metadata(Message& to, const std::string& key, const std::string& value) {
+  auto* entry = to.add_metadata_props();
+  entry->set_key(key);
+  entry->set_value(value);
+}
+
 // Every element of the model's first output, by the rounding evaluator.
 std::vector<double> run(const frontend::Imported& imported, const std::map<std::string, ir::Tensor>& feeds);
 

@@ -104,6 +104,31 @@ TEST(Trainable, ConstantsAreToldFromWeights) {
                                     Pair("val_3", false), Pair("slice_1", false), Pair("val_7", false)));
 }
 
+TEST(Trainable, TheFileTellsParametersFromBuffers) {
+  using frontend::Role;
+  auto chosen = choose(weights_graph(), {.roles = {{"val_3", Role::parameter}, {"scale", Role::buffer}}});
+  EXPECT_TRUE(chosen.at("val_3"));
+  EXPECT_FALSE(chosen.at("scale"));
+  EXPECT_TRUE(choose(weights_graph(), {.train = {"scale"}, .roles = {{"scale", Role::buffer}}}).at("scale"));
+}
+
+TEST(Trainable, RolesStandInTheMetadataOfValues) {
+  ModelBuilder m;
+  m.input("x", {1}).output("y").weight("gain", {1}, {2}).weight("table", {1}, {3}).weight("other", {1}, {4});
+  for (auto [name, kind] : {std::pair{"gain", "PARAMETER"}, std::pair{"table", "BUFFER"}}) {
+    onnx::ValueInfoProto& value = *m.graph().add_value_info();
+    value.set_name(name);
+    add_metadata(value, "pkg.torch.export.graph_signature.InputSpec.kind", kind);
+  }
+  m.node("Mul", {"x", "gain"}, {"a"});
+  m.node("Mul", {"a", "table"}, {"b"});
+  m.node("Mul", {"b", "other"}, {"y"});
+  frontend::Imported imported = m.import();
+  using testing::Pair;
+  EXPECT_THAT(choose(imported.graph, {.roles = imported.roles}),
+              testing::UnorderedElementsAre(Pair("gain", true), Pair("table", false), Pair("other", true)));
+}
+
 TEST(Trainable, Globs) {
   ir::Graph graph = weights_graph();
   EXPECT_TRUE(choose(graph, {.train = {"val_3"}}).at("val_3"));
