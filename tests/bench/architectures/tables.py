@@ -148,7 +148,7 @@ class Coupling(nn.Module):
         super().__init__()
         self.s, self.t = nn.ModuleList(nn.Linear(d, d) for _ in range(2)), nn.ModuleList(nn.Linear(d, d) for _ in range(2))
         self.w, self.u, self.c = nn.Parameter(torch.rand(d)), nn.Parameter(torch.rand(d)), nn.Parameter(torch.rand(1))
-        self.mean, self.spread, self.weight = nn.Parameter(torch.randn(parts, d)), nn.Parameter(torch.rand(parts, d)), nn.Parameter(torch.rand(parts))
+        self.centres, self.spread, self.shares = nn.Parameter(torch.randn(parts, d)), nn.Parameter(torch.rand(parts, d)), nn.Parameter(torch.rand(parts))
         self.register_buffer("mask", (torch.arange(d) % 2).float())
 
     def forward(self, x):
@@ -161,12 +161,14 @@ class Coupling(nn.Module):
         log = log + torch.log((1 + (1 - inner**2) * (self.u @ self.w)).abs() + 1e-6)
         x = x + self.u * inner[:, None]
         spread = F.softplus(self.spread) + 0.1
-        each = -0.5 * (((x[:, None] - self.mean) / spread) ** 2).sum(-1) - spread.log().sum(-1) + self.weight.log_softmax(0)
+        each = -0.5 * (((x[:, None] - self.centres) / spread) ** 2).sum(-1) - spread.log().sum(-1) + self.shares.log_softmax(0)
         return -(torch.logsumexp(each, 1) + log).mean(), x
 
 
 class Policies(nn.Module):
     """PPO's clipped objective with entropy and value loss; a squashed Gaussian's log-density; a dueling head with double-Q targets."""
+
+    detaches = True
 
     def __init__(self, d=8, actions=4):
         super().__init__()
@@ -189,6 +191,8 @@ class Policies(nn.Module):
 
 class Capsules(nn.Module):
     """Dynamic routing between capsules, squashed, with the margin loss."""
+
+    detaches = True
 
     def __init__(self, d=4, n=6):
         super().__init__()

@@ -135,6 +135,8 @@ class StyleTransfer(nn.Module):
 class VectorQuantised(nn.Module):
     """The nearest code, straight-through, with both commitment losses."""
 
+    detaches = True
+
     def __init__(self, d=4, codes=9):
         super().__init__()
         self.encode, self.decode, self.codes = nn.Conv2d(3, d, 4, 4), nn.ConvTranspose2d(d, 3, 4, 4), nn.Embedding(codes, d)
