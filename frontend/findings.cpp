@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "frontend/names.h"
+#include "ir/op.h"
 
 namespace mezzo::frontend {
 
@@ -28,6 +29,29 @@ std::vector<Finding> examine_import(const ImportReport& report) {
          "make it a constant of the model"});
   }
   for (const std::string& line : report.notes) out.push_back({Level::note, "decision", {}, line, ""});
+  return out;
+}
+
+std::vector<Finding> examine_objective(const ir::Graph& graph) {
+  struct Twice {
+    std::string_view loss, objective, inside;
+  };
+  constexpr Twice kTwice[] = {{"SoftmaxCrossEntropyLoss", "cross_entropy", "Softmax"},
+                              {"BCEWithLogits", "bce_with_logits", "Sigmoid"}};
+  std::vector<Finding> out;
+  for (auto& node : graph.nodes())
+    for (const Twice& twice : kTwice) {
+      if (node->op().name != twice.loss) continue;
+      ir::Value scores = node->in(0);
+      while (scores.node->op().name == "Reshape" || ir::is_cast(*scores.node)) scores = scores.node->in(0);
+      if (scores.node->op().name != twice.inside) continue;
+      Finding f{Level::warning, "normalised-scores", {}, "", ""};
+      for (const std::string& name : scores.node->origin) f.nodes.push_back(printable(name));
+      f.what = concat("the scores have been through ", twice.inside, ", which ", twice.objective,
+                      " does once more: it wants them as they were before");
+      f.repair = concat("export the model without its last ", twice.inside);
+      out.push_back(std::move(f));
+    }
   return out;
 }
 

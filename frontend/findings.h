@@ -29,6 +29,9 @@ std::vector<Finding> examine_file(const ModelFile& model);
 // overridden.
 std::vector<Finding> examine_import(const ImportReport& report);
 
+// The objective on a graph that has one: scores which the model has normalised already.
+std::vector<Finding> examine_objective(const ir::Graph& graph);
+
 // An error that ended the import or what follows it, one finding per node concerned.
 std::vector<Finding> examine_error(const Error& error);
 

@@ -107,6 +107,7 @@ Trainability examine(const LoadedModel& model, const CompileOptions& options,
     StepGraph step = build_step_graph(model, shapes, options, Purpose::train);
     t.parameters = step.parameters;
     append(frontend::examine_import(step.report));
+    append(frontend::examine_objective(step.graph));
     passes::Options pass = pass_options(options, Purpose::train, shapes.samples());
     if (!options.precision_plan.empty())
       pass.overrides = plan_overrides(step.graph, pass, options.precision_plan);

@@ -87,6 +87,25 @@ TEST(Trainability, FlatOperatorsBetweenParameterAndLoss) {
   EXPECT_THAT(f.what, HasSubstr("the gradient of steps is always zero"));
 }
 
+TEST(Trainability, ScoresThatAreProbabilitiesAlready) {
+  for (auto [last, loss, warns] :
+       {std::tuple{"Softmax", Loss::cross_entropy(), true},
+        std::tuple{"LogSoftmax", Loss::cross_entropy(), false},  // idempotent
+        std::tuple{"Sigmoid", Loss::bce_with_logits(), true}, std::tuple{"Sigmoid", Loss::mse(), false}}) {
+    test::ModelBuilder m;
+    m.input("x", {-1, 2}).output("y").weight("w", {2, 2}, {1, 2, 3, 4});
+    m.node("MatMul", {"x", "w"}, {"scores"});
+    m.node(last, {"scores"}, {"y"}, "last");
+    CompileOptions options;
+    options.loss = loss;
+    Trainability t = examine_built(m, options);
+    EXPECT_EQ(t.count(Finding::Level::warning), warns) << last;
+    if (warns) {
+      EXPECT_THAT(finding(t, "normalised-scores").nodes, ElementsAre("last"));
+    }
+  }
+}
+
 TEST(Trainability, NumbersThatFp16CannotHold) {
   test::ModelBuilder m;
   m.input("x", {-1, 2}).output("y").weight("w", {2, 2}, {1, 2, 3, 1e5});
