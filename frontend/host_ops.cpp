@@ -87,8 +87,14 @@ void constant_of_shape(Call& c) {
 }
 
 void range(Call& c) {
-  TensorPtr start = constant_in(c, 0), limit = constant_in(c, 1), delta = constant_in(c, 2);
-  if (!start || !limit || !delta) return;
+  TensorPtr in[3];
+  for (size_t i = 0; i < 3; i++) {
+    if (!c.in(i)) malformed(c, concat("input ", i, " is required"));
+    if (!(in[i] = c.known(c.in(i))))
+      unsupported(c, "how many elements there are is not known when the step is compiled",
+                  "Mezzo compiles static shapes: the inputs must follow from constants and input shapes");
+  }
+  const TensorPtr &start = in[0], &limit = in[1], &delta = in[2];
   if (start->count() != 1 || limit->count() != 1 || delta->count() != 1)
     malformed(c, "start, limit and delta must be numbers");
   if (start->dtype() != limit->dtype() || start->dtype() != delta->dtype())

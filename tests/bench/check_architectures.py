@@ -2,7 +2,7 @@
 """One training step of many architectures (architectures/), exported by PyTorch, beside PyTorch itself.
 
     python3 tests/bench/check_architectures.py [MEZZO] [--only REGEX] [--exporter REGEX] [--precision fp32|bf16|fp16|all]
-        [--device cpu|cuda|reference] [--seed N] [--keep DIR] [--verbose]          needs torch, onnx, onnxscript, numpy
+        [--device cpu|cuda|reference] [--seed N] [--libraries] [--keep DIR] [--verbose]          needs torch, onnx, onnxscript, numpy
 
 Every net goes through the dynamo exporter (optimised, unless that folds BatchNorm, and not; opset 20 and 23) and the TorchScript one at
 opset 13, 17 and 20, where these can write it. Loss and every gradient of
@@ -105,18 +105,21 @@ class Batch:
     """What one batch gives in PyTorch: in float64, and how far its own precisions are from that."""
 
     def __init__(self, net, x, labels, kind):
-        self.x, self.labels, self.kind = x, labels, kind
-        run = lambda dtype, scale=1.0: step(net, x, labels, kind, dtype, scale)
-        self.loss, self.want = run(torch.float64)
+        self.net, self.x, self.labels, self.kind, self.errors = net, x, labels, kind, {}
+        self.loss, self.want = step(net, x, labels, kind, torch.float64)
         largest = max(np.linalg.norm(g) for g in self.want.values())
         self.live = {k for k, g in self.want.items() if np.linalg.norm(g) > 1e-3 * largest}  # smaller ones cancel
-        self.errors = {}
-        for key, dtype, scale in (("fp32", torch.float32, 1.0), ("bf16", torch.bfloat16, 1.0), ("fp16", torch.float16, 1024.0)):
+
+    def own_errors(self, precision):
+        """(of the loss, by parameter); none where autocast has no such kernel on this CPU."""
+        if precision not in self.errors:
+            dtype, scale = {"fp32": (torch.float32, 1.0), "bf16": (torch.bfloat16, 1.0), "fp16": (torch.float16, 1024.0)}[precision]
             try:
-                loss, got = run(dtype, scale)
-                self.errors[key] = (abs(loss - self.loss) / abs(self.loss), {k: relative(got[k], self.want[k]) for k in self.live})
-            except RuntimeError:  # autocast has no such kernel on this CPU: no anchor
-                pass
+                loss, got = step(self.net, self.x, self.labels, self.kind, dtype, scale)
+                self.errors[precision] = (abs(loss - self.loss) / abs(self.loss), {k: relative(got[k], self.want[k]) for k in self.live})
+            except RuntimeError:
+                self.errors[precision] = None
+        return self.errors[precision]
 
     def compare(self, pairs, computed, got):
         """Errors by parameter, and why there are none for others."""
@@ -151,7 +154,7 @@ class Case:
             self.faithful &= {"dynraw", "dynraw23"}
         with torch.no_grad():  # no two equal parameters, none at its special starting value
             for p in self.net.parameters():
-                p.add_(0.1 * torch.rand_like(p))
+                p.add_(getattr(self.net, "spread", 0.1) * torch.rand_like(p))
         self.batches[0] = Batch(self.net, self.x, labels, self.kind)
 
     def batch(self, i):
@@ -187,13 +190,13 @@ def run(mezzo, path, case, precision, device, folder):
     ours, theirs, count = [], [], 0
     for i in range(1 if precision == "fp32" else 5):
         batch = case.batch(i)
-        if precision not in batch.errors:
+        if not batch.own_errors(precision):
             return "skipped", "PyTorch's autocast does not run it"
         code, got = gradients(mezzo, path, batch, precision, device, folder)
         if code:
             return ("refused" if code in (3, 4) else "crash"), f"exit {code}: {got}"
         errors, reasons = batch.compare(pairs, computed, got)
-        own_loss, own = batch.errors[precision]
+        own_loss, own = batch.own_errors(precision)
         ours, theirs, count = ours + (list(errors.values()) or [0.0]), theirs + (list(own.values()) or [0.0]), count + 1
         if precision == "fp32":
             reasons += [f"{k} {e:.1e}" for k, e in errors.items() if e > max(1e-4, 5 * max(theirs))][:3]
@@ -221,10 +224,15 @@ def main():
     a.add_argument("--precision", default="fp32", choices=["fp32", "bf16", "fp16", "all"])
     a.add_argument("--device")
     a.add_argument("--seed", type=int, default=3)
+    a.add_argument("--libraries", action="store_true", help="models of torchvision, timm and transformers instead")
     a.add_argument("--keep", help="exported files stay here, and are read from here where they are")
     a.add_argument("--verbose", action="store_true")
     a = a.parse_args()
     torch.set_num_threads(1)
+    if a.libraries:
+        from architectures import libraries
+        NETS.clear()
+        NETS.update(libraries.NETS)
     counts = {}
     with tempfile.TemporaryDirectory() as folder:
         keep = a.keep or folder
@@ -232,7 +240,12 @@ def main():
         for name in NETS:
             if not re.search(a.only, name):
                 continue
-            case = Case(name, a.seed)
+            try:
+                case = Case(name, a.seed)
+            except Exception as e:  # libraries change
+                counts["not made"] = counts.get("not made", 0) + 1
+                print(f"PyTorch does not make {name}: {type(e).__name__} {str(e).splitlines()[0][:120] if str(e) else ''}", flush=True)
+                continue
             for exporter in EXPORTERS:
                 if not re.search(a.exporter, exporter) or exporter not in case.faithful:
                     continue

@@ -51,6 +51,15 @@ TEST(DataDependent, CompressByAKnownCondition) {
               ElementsAre(1, 3, 4, 6));
 }
 
+TEST(DataDependent, RangeByAValueThatIsGiven) {
+  ModelBuilder m;
+  m.input("x", {1}, 7).integers("zero", {0}).integers("one", {1}).output("y");
+  m.node("Range", {"zero", "x", "one"}, {"y"}, "count");
+  EXPECT_THAT(error_of([&] { m.import(); }), HasSubstr("'count': how many elements there are is not known"));
+  auto three = std::make_shared<const Tensor>(Tensor::of({1}, {3}, ir::DType::i64));
+  EXPECT_THAT(run(m.import({.values = {{"x", three}}}), {{"x", *three}}), ElementsAre(0, 1, 2));
+}
+
 TEST(DataDependent, ResultsOfUnknownSizeAreRefused) {
   for (const char* op : {"NonZero", "Unique"}) {
     ModelBuilder m;
