@@ -28,6 +28,22 @@ std::vector<std::string> quoted_names(std::string_view list) {
   return names;
 }
 
+// Parameters keep the dotted name of their module; the values that the exporter computed on the way have
+// none. Its own constants are lifted tensors; tables of positions come from buffers, and mostly through
+// sines.
+bool from_parameter(const std::vector<std::string>& sources) {
+  bool found = false;
+  for (const std::string& source : sources) {
+    if (source.starts_with("cos") || source.starts_with("sin")) return false;
+    const size_t dot = source.rfind('.');
+    if (dot == std::string::npos) continue;
+    const std::string leaf = source.substr(dot + 1);
+    const auto says = [&](std::string_view part) { return leaf.find(part) != std::string::npos; };
+    found |= !says("lifted_tensor") && !says("_ids") && !says("position") && !says("mask") && !says("freq");
+  }
+  return found;
+}
+
 }  // namespace
 
 bool comes_from_batch_norm(const onnx::NodeProto& node) {
@@ -40,6 +56,8 @@ bool comes_from_detach(const onnx::NodeProto& node) {
 
 std::map<std::string, Role> initializer_roles(const onnx::GraphProto& graph) {
   std::map<std::string, Role> roles;
+  for (const auto& [name, sources] : folded_initializers(graph))
+    if (from_parameter(sources)) roles[name] = Role::parameter;
   for (const auto& value : graph.value_info())
     for (const auto& entry : value.metadata_props()) {
       if (!entry.key().ends_with("InputSpec.kind")) continue;

@@ -22,7 +22,8 @@ bool comes_from_detach(const onnx::NodeProto& node);
 // What a float initializer was in the program: an nn.Parameter, or a buffer, which no optimizer moves.
 enum class Role { parameter, buffer };
 
-// By initializer; those that the file tells nothing about are absent.
+// By initializer; those that the file tells nothing about are absent. What the exporter computed from a parameter is one:
+// it has moved it, or added the 1 of a norm's offset weight.
 std::map<std::string, Role> initializer_roles(const onnx::GraphProto& graph);
 
 // By initializer that the exporter computed from others, the names of all values it was computed from.

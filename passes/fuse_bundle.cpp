@@ -40,6 +40,7 @@ void Groups::merge_siblings() {
         try_merge(those[i], those[j]);
       }
   }
+  drop_dead();  // a value that one of two merged kernels loaded, and the other computes again
 }
 
 // Arithmetic on single numbers: one kernel, as far as the order allows.

@@ -129,6 +129,30 @@ TEST(Trainable, RolesStandInTheMetadataOfValues) {
               testing::UnorderedElementsAre(Pair("gain", true), Pair("table", false), Pair("other", true)));
 }
 
+TEST(Trainable, WhatWasFoldedFromAParameterIsOne) {
+  const std::pair<const char*, const char*> folded[] = {
+      {"unsqueeze_1", "['mixer.D', 'unsqueeze', 'val_2']"},             // moved
+      {"add_2", "['norm.weight']"},                                     // 1 + weight
+      {"unsqueeze_3", "['rotary.inv_freq', 'mul_1', 'cos', 'val_5']"},  // a table
+      {"sqrt_4", "['block.lifted_tensor_0', 'mul']"}};                  // the exporter's own constant
+  ModelBuilder m;
+  m.input("x", {2}).output("y");
+  std::string last = "x";
+  for (auto [name, from] : folded) {
+    m.weight(name, {2}, {1, 2});
+    onnx::ValueInfoProto& value = *m.graph().add_value_info();
+    value.set_name(name);
+    add_metadata(value, "pkg.onnxscript.optimizer.folded_from", from);
+    m.node("Mul", {last, name}, {name == std::string("sqrt_4") ? "y" : std::string(name) + "x"});
+    last = std::string(name) + "x";
+  }
+  frontend::Imported imported = m.import();
+  using testing::Pair;
+  EXPECT_THAT(choose(imported.graph, {.roles = imported.roles}),
+              testing::UnorderedElementsAre(Pair("unsqueeze_1", true), Pair("add_2", true),
+                                            Pair("unsqueeze_3", false), Pair("sqrt_4", false)));
+}
+
 TEST(Trainable, Globs) {
   ir::Graph graph = weights_graph();
   EXPECT_TRUE(choose(graph, {.train = {"val_3"}}).at("val_3"));
