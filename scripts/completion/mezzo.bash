@@ -21,7 +21,7 @@ _mezzo() {
     train) flags="--help --data --batch --epochs --steps --no-shuffle --accumulate --data-format --seq --mean --std --resize --no-augment --skip-corrupt --prefetch --optimizer --lr --momentum --nesterov --weight-decay --betas --eps --clip-norm --group --no-decay-on-vectors --schedule --warmup --warmup-start --lr-final --lr-period --milestones --gamma --loss --label-smoothing --labels --precision --loss-scale --mode --plan --train --freeze --tie-aliases --shape --threads --seed --cache-dir --dump --device --eval --eval-every --best --checkpoint --checkpoint-every --keep --resume --log --out --json" ;;
     run) flags="--help --feed --out --threads --cache-dir --device" ;;
     opt) flags="--help --pass --out" ;;
-    bench) flags="--help --batch --steps --optimizer --lr --momentum --nesterov --weight-decay --betas --eps --clip-norm --group --no-decay-on-vectors --loss --label-smoothing --labels --precision --loss-scale --mode --plan --train --freeze --tie-aliases --shape --threads --seed --cache-dir --dump --device --json" ;;
+    bench) flags="--help --batch --feed --steps --optimizer --lr --momentum --nesterov --weight-decay --betas --eps --clip-norm --group --no-decay-on-vectors --loss --label-smoothing --labels --precision --loss-scale --mode --plan --train --freeze --tie-aliases --shape --threads --seed --cache-dir --dump --device --json" ;;
     doctor) flags="--help --json" ;;
     version) flags="--help" ;;
     completion) flags="--help" ;;
