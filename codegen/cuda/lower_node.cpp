@@ -3,6 +3,7 @@
 #include "codegen/emit.h"
 #include "codegen/product_sizes.h"
 #include "codegen/time_loop.h"
+#include "ir/dot_epilogue.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cuda {
@@ -59,6 +60,13 @@ std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
     return lower_time_loop(node, std::make_unique<StepLowering>(*this), concat("loop", loop_count_++));
   std::string name = ir::is_kernel(node) ? concat("k", kernel_count_++) : std::string(node.op().name);
   try {
+    if (ir::is_dot_epilogue(node)) {
+      auto launch = products_.add_epilogue(node);
+      if (!launch) return lower_dot_epilogue(node, *this);
+      launch->info = describe(node, std::move(name), launch->info.detail);
+      launch->info.flops = product_flops(node, ProductKind::dot);
+      return launch;
+    }
     auto kind = product_kind(node);
     auto launch = kind ? products_.add(node, *kind) : nullptr;
     if (!launch) launch = generated(node);
