@@ -1,5 +1,9 @@
 // DotEpilogue through cuBLASLt's epilogues, and, where the library cannot say it, as a product and a kernel:
 // beside the evaluator.
+#include <unistd.h>
+
+#include <filesystem>
+
 #include "codegen/cuda/matmul.h"
 #include "codegen/program.h"
 #include "fake_device.h"
@@ -209,6 +213,29 @@ TEST_F(Epilogues, OfAFeedForwardLayer) {
   EXPECT_EQ(want.size(), g.outputs.size());
   for (size_t k = 0; k < g.outputs.size(); k++)
     expect_near(r.outputs[k], want.at(g.outputs[k].name), 2e-2, g.outputs[k].name);
+}
+
+// Where the answer can be kept, the library's proposals are timed, with everything an epilogue reads and
+// writes.
+TEST_F(Epilogues, AreTimedOnOperandsOfTheirOwn) {
+  const auto folder = std::filesystem::path(::testing::TempDir()) / concat("mezzo_epilogues_", ::getpid());
+  auto device = open();
+  for (const Product& p :
+       {Product{"add", {7, 5}, {7, 3}, bf16, false, {Epilogue::add, true, false, f32, 8}, ""},
+        Product{"gelu", {5, 7}, {7, 8}, bf16, true, {Epilogue::gelu}, ""},
+        Product{"dgelu", {5, 7}, {8, 7}, bf16, false, {Epilogue::dgelu, false, true, {}, 1, true}, ""}}) {
+    std::filesystem::remove_all(folder);
+    const Graph g = graph_of(p);
+    for (const char* when : {"timed", "known"}) {
+      auto program = codegen::compile_cuda(g, {device, folder.string(), "", 1});
+      EXPECT_THAT(program->launches()[0].detail, HasSubstr("+")) << p.name << ' ' << when;
+      const Outcome r = run(g, *program, device, 1);
+      const auto want = ir::evaluate(g, r.feeds, ir::EvalMode::rounded).outputs;
+      for (size_t k = 0; k < g.outputs.size(); k++)
+        expect_near(r.outputs[k], want.at(g.outputs[k].name), unit_of(g.outputs[k].value.dtype()), p.name);
+    }
+  }
+  std::filesystem::remove_all(folder);
 }
 
 TEST(EpiloguePlan, SaysWhatTheLibraryReadsAndWrites) {
