@@ -8,9 +8,11 @@
 //   dh = Cast(Cast(Dot) Gelu'(Cast(h)))        the gradient of y is never rounded or stored
 //   db = ReduceSum(Cast(dh))                   sums what is not rounded yet; the sum has the type of dh
 //   Dot + Dot                                  the second adds to the first
+//   attention of 16-bit operands               its weights may be rounded between its two products
 #include <cmath>
 #include <unordered_map>
 
+#include "ir/attention.h"
 #include "ir/build.h"
 #include "ir/dot_epilogue.h"
 #include "passes/passes.h"
@@ -263,6 +265,10 @@ class Planner {
 }  // namespace
 
 void plan_epilogues(Graph& graph, const Options& options) {
+  if (options.numerics == Numerics::excess)
+    for (auto& node : graph.nodes())
+      if ((ir::is_attention(*node) || ir::is_attention_gradient(*node)) && ir::is_low(node->type().dtype))
+        node->set_attr("narrow_weights", int64_t{1});
   Planner planner(graph, options);
   if (planner.empty()) return;
   graph = rewrite(graph, [&](Graph& to, const Node& node, const Values& inputs) {

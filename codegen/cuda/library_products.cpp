@@ -96,16 +96,25 @@ std::unique_ptr<Launch> LibraryProducts::add_epilogue(const ir::Node& node) {
   return chain;
 }
 
+DnnLibrary& LibraryProducts::dnn() {
+  if (!dnn_) dnn_.emplace(cudnn_library().api, kernels_.shared_device(), cache_dir_);
+  return *dnn_;
+}
+
+std::unique_ptr<Launch> LibraryProducts::attention(const ir::Node& node) {
+  if (!cudnn_library()) return nullptr;
+  auto plan = plan_attention(node);
+  return plan ? dnn_attention(dnn(), *plan) : nullptr;
+}
+
 std::unique_ptr<Launch> LibraryProducts::convolution(const ir::Node& node, ProductKind kind) {
-  const auto& library = cudnn_library();
-  if (!library) return nullptr;
+  if (!cudnn_library()) return nullptr;
   const ir::Type& type = node.type();
   const bool bias = kind == ProductKind::convolution && node.has(2);
   ir::Type wide{ir::compute_type(type.dtype), type.dims};
   auto plan = plan_convolution(node, kind, bias ? wide.dtype : type.dtype);
   if (!plan) return nullptr;
-  if (!convolutions_) convolutions_.emplace(library.api, kernels_.shared_device(), cache_dir_);
-  auto product = convolutions_->add(*plan);
+  auto product = dnn_convolution(dnn(), *plan);
   if (!product) return nullptr;
 
   auto chain = std::make_unique<Chain>();

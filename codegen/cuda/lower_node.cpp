@@ -3,6 +3,7 @@
 #include "codegen/emit.h"
 #include "codegen/product_sizes.h"
 #include "codegen/time_loop.h"
+#include "ir/attention.h"
 #include "ir/dot_epilogue.h"
 #include "ir/op.h"
 
@@ -69,6 +70,7 @@ std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
     }
     auto kind = product_kind(node);
     auto launch = kind ? products_.add(node, *kind) : nullptr;
+    if (ir::is_attention(node) || ir::is_attention_gradient(node)) launch = products_.attention(node);
     if (!launch) launch = generated(node);
     launch->info = describe(node, std::move(name), launch->info.detail);
     if (kind) launch->info.flops = product_flops(node, *kind);
