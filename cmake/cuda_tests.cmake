@@ -40,6 +40,10 @@ mezzo_on_fake_device(sessions Session.*:Checkpoints.*:LabelSmoothing.*:Schedule.
 # Without any library of products.
 mezzo_on_fake_device(own_products *FixtureGradients.*mlp_ts17:*FixtureGradients.*gpt2_ts17:*FixtureGradients.*tagger_ts17 no_cudnn,no_cublaslt)
 
+# scripts/gpu-check.sh in miniature.
+add_test(NAME gpu_check.rehearsal COMMAND bash ${PROJECT_SOURCE_DIR}/tests/gpu_check/rehearsal.sh ${PROJECT_BINARY_DIR})
+set_tests_properties(gpu_check.rehearsal PROPERTIES TIMEOUT 900)
+
 find_path(MEZZO_CUDA_INCLUDE cublasLt.h PATHS /usr/local/cuda/include)
 find_path(MEZZO_CUDNN_INCLUDE cudnn_graph.h PATHS ${MEZZO_CUDA_INCLUDE} /usr/local/cuda/include)
 if(MEZZO_CUDA_INCLUDE AND MEZZO_CUDNN_INCLUDE)

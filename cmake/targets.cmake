@@ -8,18 +8,19 @@ if(NOT MEZZO_PORTABLE)  # not as an archive: see below
   target_link_libraries(mezzo PRIVATE ${mezzo_links})
 endif()
 
+include(cmake/portable.cmake)
+
 # Programs are linked from the objects: operators register themselves, and the linker would drop them from an archive.
 function(mezzo_program target name folder)
   file(GLOB sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/${folder}/*.cpp)
   add_executable(${target} ${sources} ${everything})
   set_target_properties(${target} PROPERTIES OUTPUT_NAME ${name} RUNTIME_OUTPUT_DIRECTORY ${PROJECT_BINARY_DIR})
   target_link_libraries(${target} PRIVATE mezzo_settings ${mezzo_links} CLI11::CLI11 nlohmann_json::nlohmann_json)
+  mezzo_portable(${target})
 endfunction()
 mezzo_program(mezzo-cli mezzo runtime/cli)
 mezzo_program(mezzo-models mezzo-models models)
-if(MEZZO_PORTABLE)
-  include(cmake/portable.cmake)
-endif()
+mezzo_copy_libraries(mezzo-cli)
 
 # mezzo_test(FOLDER LAYERS layer... [WITH folder...] [FILES file...]): tests/FOLDER/*.cpp as one program linked with just
 # these layers; WITH adds the sources of other test folders, FILES single ones (what several of these programs share).
@@ -40,6 +41,7 @@ function(mezzo_test folder)
   endforeach()
   add_executable(${folder}_tests ${sources})
   target_link_libraries(${folder}_tests PRIVATE mezzo_settings GTest::gmock_main ${mezzo_links} ${arg_LINK})
+  mezzo_portable(${folder}_tests)
   gtest_discover_tests(${folder}_tests TEST_PREFIX ${folder}. DISCOVERY_TIMEOUT 60 PROPERTIES TIMEOUT 300)
 endfunction()
 

@@ -28,6 +28,9 @@ class Lowering {
   virtual std::unique_ptr<Launch> lower(const ir::Node& node) = 0;
   // The same bytes at another place: the arguments are source and target.
   virtual std::unique_ptr<Launch> copy(const ir::Type& type, std::string name) = 0;
+  // Where launches find a constant that a step of a time loop reads from memory: the host's, or a device's
+  // copy that lives as long as the lowering does.
+  virtual const std::byte* constant(const ir::TensorPtr& c) { return c->data(); }
   // Called when all nodes have been lowered, before anything runs.
   virtual void finish() = 0;
 };

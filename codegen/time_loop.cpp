@@ -34,13 +34,14 @@ class TimeLoop : public Launch {
 
   void run(std::byte* const* arguments, std::byte* scratch) override {
     bindings_.arena = scratch;
+    find_constants();
     for (size_t i = 0; i < inputs_; i++) bindings_.inputs[i] = arguments[i];
     std::byte* const* results = arguments + inputs_;
     for (int64_t n = 0; n < steps_; n++) {
       const int64_t t = reverse_ ? steps_ - 1 - n : n;
       for (size_t i = carried_; i < carried_ + scanned_; i++)
         bindings_.inputs[i] = arguments[i] + t * slice_bytes_[i];
-      list_.bind(bindings_);
+      list_.bind(bindings_, constants_);
       list_.start();
       for (size_t i = 0; i < list_.size(); i++) list_.launch(i);
       for (size_t k = 0; k < list_.output_count(); k++) {
@@ -56,6 +57,13 @@ class TimeLoop : public Launch {
   }
 
  private:
+  // In the first run, not before: a plan that does not fit is refused before anything is allocated.
+  void find_constants() {
+    if (constants_.size() == list_.constants().size()) return;
+    std::vector<const std::byte*> found;
+    for (const ir::TensorPtr& c : list_.constants()) found.push_back(lowering_->constant(c));
+    constants_ = std::move(found);
+  }
   // A copy only reads its source; the arguments of launches have one type for all.
   void copy(size_t k, const std::byte* from, std::byte* to) {
     std::byte* arguments[] = {const_cast<std::byte*>(from), to};
@@ -69,6 +77,7 @@ class TimeLoop : public Launch {
   bool reverse_;
   size_t carried_, scanned_, inputs_;
   std::vector<int64_t> slice_bytes_, places_;
+  std::vector<const std::byte*> constants_;
   std::vector<std::unique_ptr<Launch>> copies_;
   Bindings bindings_;
 };

@@ -23,6 +23,9 @@ void add_leaf(MemoryReport& r, const Node& n) {
   int64_t bytes = n.type().bytes();
   if (is_input(n)) r.inputs += bytes;
   if (is_constant(n)) r.constants += bytes;
+  if (is_time_loop(n))
+    for (auto& inner : n.body->nodes())  // of one element: part of the kernels
+      if (is_constant(*inner) && inner->type().count() > 1) r.constants += inner->type().bytes();
   if (!is_state(n)) return;
   switch (*parse_state_kind(n.s("kind"))) {
     case StateKind::parameter: r.parameters += bytes; break;

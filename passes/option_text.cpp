@@ -11,6 +11,7 @@ namespace {
 using ir::DType;
 
 constexpr std::array<std::string_view, 3> kOptimizers{"sgd", "adam", "adamw"};
+constexpr std::array<std::string_view, 2> kNumerics{"strict", "excess"};
 constexpr std::array<std::string_view, 3> kLossScales{"none", "fixed", "dynamic"};
 
 // One key: reads the text into the options (false: not a value of this key), and writes it ("" = leave the
@@ -35,8 +36,8 @@ bool read_bool(const std::string& text, bool& to) {
   to = text == "true";
   return text == "true" || text == "false";
 }
-template <class Enum>
-bool read_enum(const std::string& text, const std::array<std::string_view, 3>& names, Enum& to) {
+template <class Enum, size_t N>
+bool read_enum(const std::string& text, const std::array<std::string_view, N>& names, Enum& to) {
   for (size_t i = 0; i < names.size(); i++)
     if (names[i] == text) {
       to = static_cast<Enum>(i);
@@ -117,6 +118,10 @@ const std::vector<Key>& keys() {
       whole("samples", &Options::samples),
       flag("gradient_outputs", &Options::gradient_outputs),
       flag("channels_last", &Options::channels_last),
+      {"numerics", [](Options& o, const std::string& t) { return read_enum(t, kNumerics, o.numerics); },
+       [](const Options& o) {
+         return o.numerics == Numerics::strict ? "" : std::string(kNumerics[static_cast<size_t>(o.numerics)]);
+       }},
   };
   return all;
 }

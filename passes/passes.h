@@ -44,6 +44,9 @@ struct PlanRow {
   bool overridden = false;
 };
 
+// strict: every rounding of the precision plan happens. excess: plan_epilogues may skip some.
+enum class Numerics : uint8_t { strict, excess };
+
 struct Options {
   std::optional<ir::DType> low;  // bf16 or f16; none = all f32
   std::vector<PrecisionOverride> overrides;
@@ -54,6 +57,7 @@ struct Options {
   int64_t samples = 1;                        // in the graph's batch: the weight of its loss in an accumulation window
   bool gradient_outputs = false;              // also with an optimizer
   bool channels_last = true;                  // assign_layout
+  Numerics numerics = Numerics::strict;       // plan_epilogues
   std::vector<PlanRow>* plan = nullptr;       // filled by assign_precision
 };
 
@@ -100,6 +104,8 @@ void fold_constants(Graph&, const Options&);
 void cse(Graph&, const Options&);
 // NCHW convolutions and windows -> channels-last ones; transposes sink until they cancel.
 void assign_layout(Graph&, const Options&);
+// Matrix products and what follows them -> DotEpilogue nodes, as far as the numerics allow.
+void plan_epilogues(Graph&, const Options&);
 // Primitives -> Kernel nodes with bodies (codegen/README.md says which bodies are legal).
 void fuse(Graph&, const Options&);
 // A linear order with small peak memory; sets Graph::scheduled.

@@ -34,6 +34,7 @@ const PassRow kPipeline[] = {
     {"assign_layout", assign_layout},
     {"simplify-2", simplify, false, kInSteps},
     {"cse-2", cse, false, kInSteps},
+    {"plan_epilogues", plan_epilogues},
     {"fuse", fuse, false, kInSteps},
     {"schedule", schedule, false, kInSteps},
     {"plan_memory", plan_memory, false, kInSteps},

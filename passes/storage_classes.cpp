@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <set>
 
-#include "ir/op.h"
+#include "ir/dot_epilogue.h"
 
 namespace mezzo::passes {
 
@@ -21,6 +21,7 @@ bool may_overwrite(const Node& launch, int output, const Node& state) {
   for (size_t i = 0; i < launch.input_count(); i++)
     if (launch.has(i) && root_of(launch.in(i)).node == &state) readers.push_back(i);
   if (readers.empty()) return true;
+  if (overwrites_operand(launch)) return readers == std::vector<size_t>{3};
   if (!is_kernel(launch)) return false;
   std::vector<const Node*> inputs;
   for (auto& node : launch.body->nodes())

@@ -122,6 +122,7 @@ passes::Options pass_options(const CompileOptions& options, Purpose purpose, int
   if (!is_training(purpose)) return out;
   if (options.precision == Precision::bf16) out.low = ir::DType::bf16;
   if (options.precision == Precision::fp16) out.low = ir::DType::f16;
+  if (options.numerics == Numerics::excess) out.numerics = passes::Numerics::excess;
   out.loss_scale = loss_scale_options(options.loss_scale, options.precision);
   out.clip_norm = options.clip_norm;
   out.accumulate =

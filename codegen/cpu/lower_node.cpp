@@ -4,12 +4,13 @@
 
 #include <filesystem>
 
+#include "codegen/chain.h"
 #include "codegen/cpu/attention.h"
 #include "codegen/cpu/indexed.h"
 #include "codegen/cpu/products.h"
 #include "codegen/loops.h"
 #include "codegen/time_loop.h"
-#include "ir/op.h"
+#include "ir/dot_epilogue.h"
 
 namespace mezzo::codegen::cpu {
 namespace {
@@ -32,6 +33,7 @@ std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
     if (!inner.dump_dir.empty()) inner.dump_dir = (std::filesystem::path(inner.dump_dir) / name).string();
     return lower_time_loop(node, std::make_unique<NodeLowering>(inner), name);
   }
+  if (ir::is_dot_epilogue(node) && !options_.interpret) return lower_dot_epilogue(node, *this);
   if (!ir::is_kernel(node)) {
     std::string op(node.op().name);
     if (auto kind = product_kind(node); kind && !options_.interpret)

@@ -8,8 +8,7 @@
 namespace mezzo::codegen::cuda {
 namespace {
 
-constexpr int64_t kMostConfigs = 64;  // proposals that are read
-constexpr int64_t kAlignment = 16;    // of operands in bytes
+constexpr int64_t kAlignment = 16;  // of operands in bytes
 enum TensorId : int64_t { kX = 1, kW = 2, kY = 3 };
 
 std::optional<int> dnn_type(ir::DType t) {
@@ -43,53 +42,6 @@ Descriptor make_tensor(const CudnnApi& api, const ConvolutionPlan::Tensor& t, in
   d.set(kDnnTensorDims, t.dims).set(kDnnTensorStrides, t.strides).set(kDnnTensorAlignment, kAlignment);
   d.finish("tensor");
   return d;
-}
-
-// The parts stay alive with the graph they make.
-struct OperationGraph {
-  std::vector<Descriptor> parts;
-  Descriptor graph;
-};
-
-OperationGraph make_graph(const CudnnApi& api, const DnnTarget& target, const ConvolutionPlan& p) {
-  OperationGraph out{{}, Descriptor(api, kDnnOperationGraph)};
-  out.parts.push_back(make_tensor(api, p.x, kX));
-  out.parts.push_back(make_tensor(api, p.w, kW));
-  out.parts.push_back(make_tensor(api, p.y, kY));
-  Descriptor& convolution = out.parts.emplace_back(api, kDnnConvolution);
-  convolution.set_enum(kDnnConvolutionComputeType, kDnnTypeDataType, p.compute);
-  convolution.set_enum(kDnnConvolutionModeAttr, kDnnTypeConvolutionMode, kDnnCrossCorrelation);
-  convolution.set(kDnnConvolutionSpatialDims, static_cast<int64_t>(p.strides.size()));
-  convolution.set(kDnnConvolutionPrePads, p.pads_begin).set(kDnnConvolutionPostPads, p.pads_end);
-  convolution.set(kDnnConvolutionStrides, p.strides).set(kDnnConvolutionDilations, p.dilations);
-  convolution.finish("convolution");
-
-  const OperationNames n = names_of(p.kind);
-  Descriptor operation(api, n.type);
-  operation.set(n.convolution, out.parts[3])
-      .set(n.x, out.parts[0])
-      .set(n.w, out.parts[1])
-      .set(n.y, out.parts[2]);
-  const float one = 1, zero = 0;
-  const double wide_one = 1, wide_zero = 0;
-  const bool wide = p.compute == kDnnDouble;
-  operation.set(n.alpha, wide ? kDnnTypeDouble : kDnnTypeFloat,
-                wide ? static_cast<const void*>(&wide_one) : &one, 1);
-  operation.set(n.beta, wide ? kDnnTypeDouble : kDnnTypeFloat,
-                wide ? static_cast<const void*>(&wide_zero) : &zero, 1);
-  operation.finish("convolution operation");
-  out.graph.set(kDnnGraphOperations, operation);
-  out.parts.push_back(std::move(operation));
-  if (target.handle) out.graph.set(kDnnGraphHandle, kDnnTypeHandle, &target.handle, 1);
-  out.graph.finish("operation graph");
-  return out;
-}
-
-bool acceptable(const Descriptor& engine) {
-  for (int note : engine.enums(kDnnEngineNumericalNotes, kDnnTypeNumericalNote, 16))
-    if (note == kDnnNoteDownConverts || note == kDnnNoteReducedReduction || note == kDnnNoteNondeterministic)
-      return false;
-  return true;
 }
 
 }  // namespace
@@ -146,41 +98,41 @@ std::optional<ConvolutionPlan> plan_convolution(const ir::Node& node, ProductKin
   return p;
 }
 
-BuiltConvolution build_convolution(const CudnnApi& api, const DnnTarget& target,
-                                   const ConvolutionPlan& plan) {
-  OperationGraph graph = make_graph(api, target, plan);
-  Descriptor heuristics(api, kDnnHeuristics);
-  heuristics.set(kDnnHeuristicsGraph, graph.graph);
-  heuristics.set_enum(kDnnHeuristicsMode, kDnnTypeHeuristicMode, kDnnHeuristicsModeA);
-  if (target.properties) heuristics.set(kDnnHeuristicsDevice, *target.properties);
-  heuristics.finish("heuristics");
-  auto configs = heuristics.list(kDnnHeuristicsResults, kDnnEngineConfig, kMostConfigs);
-  std::string refusal = "nothing is proposed";
-  int tried = 0;
-  for (const Descriptor& config : configs) try {
-      auto engine = config.list(kDnnConfigEngine, kDnnEngine, 1);
-      if (engine.empty() || !acceptable(engine[0])) {
-        refusal = "what is proposed is not reproducible or not precise";
-        continue;
-      }
-      tried++;
-      Descriptor built(api, kDnnPlan);
-      if (target.handle) built.set(kDnnPlanHandle, kDnnTypeHandle, &target.handle, 1);
-      if (target.properties) built.set(kDnnPlanDevice, *target.properties);
-      built.set(kDnnPlanConfig, config).finish("plan");
-      int64_t workspace = built.integer(kDnnPlanWorkspace);
-      return {std::move(built), workspace, static_cast<int>(configs.size()), tried};
-    } catch (const DnnRefusal& e) {
-      refusal = e.what();
-    }
-  throw DnnRefusal(concat(plan.text(), ": ", refusal, " (", configs.size(), " proposals)"));
+DnnGraph convolution_graph(const CudnnApi& api, const DnnTarget& target, const ConvolutionPlan& p) {
+  std::vector<std::unique_ptr<Descriptor>> parts;
+  auto keep = [&](Descriptor d) -> Descriptor& {
+    return *parts.emplace_back(std::make_unique<Descriptor>(std::move(d)));
+  };
+  const Descriptor &x = keep(make_tensor(api, p.x, kX)), &w = keep(make_tensor(api, p.w, kW)),
+                   &y = keep(make_tensor(api, p.y, kY));
+  Descriptor& convolution = keep(Descriptor(api, kDnnConvolution));
+  convolution.set_enum(kDnnConvolutionComputeType, kDnnTypeDataType, p.compute);
+  convolution.set_enum(kDnnConvolutionModeAttr, kDnnTypeConvolutionMode, kDnnCrossCorrelation);
+  convolution.set(kDnnConvolutionSpatialDims, static_cast<int64_t>(p.strides.size()));
+  convolution.set(kDnnConvolutionPrePads, p.pads_begin).set(kDnnConvolutionPostPads, p.pads_end);
+  convolution.set(kDnnConvolutionStrides, p.strides).set(kDnnConvolutionDilations, p.dilations);
+  convolution.finish("convolution");
+
+  const OperationNames n = names_of(p.kind);
+  Descriptor& operation = keep(Descriptor(api, n.type));
+  operation.set(n.convolution, convolution).set(n.x, x).set(n.w, w).set(n.y, y);
+  const float one = 1, zero = 0;
+  const double wide_one = 1, wide_zero = 0;
+  const bool wide = p.compute == kDnnDouble;
+  operation.set(n.alpha, wide ? kDnnTypeDouble : kDnnTypeFloat,
+                wide ? static_cast<const void*>(&wide_one) : &one, 1);
+  operation.set(n.beta, wide ? kDnnTypeDouble : kDnnTypeFloat,
+                wide ? static_cast<const void*>(&wide_zero) : &zero, 1);
+  operation.finish("convolution operation");
+  return finish_graph(api, target, std::move(parts), {operation.handle()});
 }
 
-// Runs a plan on the addresses of the moment.
+namespace {
+
 class ConvolutionLaunch : public Launch {
  public:
-  ConvolutionLaunch(const ConvolutionPlan& plan, Descriptor built, const Convolutions& owner)
-      : api_(owner.api_), handle_(owner.handle_), plan_(std::move(built)) {
+  ConvolutionLaunch(const ConvolutionPlan& plan, Descriptor built, const DnnLibrary& library)
+      : library_(library), plan_(std::move(built)) {
     scratch_bytes = plan_.integer(kDnnPlanWorkspace);
     ids_ = plan.kind == ProductKind::convolution  ? std::vector<int64_t>{kX, kW, kY}
            : plan.kind == ProductKind::input_grad ? std::vector<int64_t>{kY, kW, kX}
@@ -189,63 +141,20 @@ class ConvolutionLaunch : public Launch {
   }
 
   void run(std::byte* const* arguments, std::byte* scratch) override {
-    Descriptor pack(api_, kDnnVariantPack);
-    pack.set(kDnnPackIds, ids_).set(kDnnPackPointers, kDnnTypePointer, arguments, 3);
-    pack.set(kDnnPackWorkspace, kDnnTypePointer, &scratch, 1).finish("addresses");
-    if (int status = api_.cudnnBackendExecute(handle_, plan_.handle(), pack.handle()); status != 0) {
-      char text[1024] = "";
-      api_.cudnnGetLastErrorString(text, sizeof text);
-      throw InternalError(
-          concat("cuDNN does not run a plan: ", api_.cudnnGetErrorString(status), ": ", text));
-    }
+    library_.execute(plan_, ids_, arguments, scratch);
   }
 
  private:
-  const CudnnApi& api_;
-  DnnHandle handle_;
+  const DnnLibrary& library_;
   Descriptor plan_;
   std::vector<int64_t> ids_;  // of the arguments
 };
 
-Convolutions::Convolutions(const CudnnApi& api, std::shared_ptr<CudaDevice> device,
-                           const std::string& cache_dir)
-    : api_(api), device_(std::move(device)), cache_(cache_dir) {
-  device_->make_current();
-  int status = api_.cudnnCreate(&handle_);
-  if (status == 0) status = api_.cudnnSetStream(handle_, device_->stream());
-  if (status != 0)
-    throw Error(
-        ErrorCode::unsupported,
-        concat("cuDNN does not start on the device: ", api_.cudnnGetErrorString(status)), "cuda",
-        "it may be of another CUDA version than the driver (`mezzo doctor`); MEZZO_DEBUG=no_cudnn uses own "
-        "kernels instead");
-}
+}  // namespace
 
-Convolutions::~Convolutions() {
-  device_->enter();
-  api_.cudnnDestroy(handle_);
-}
-
-// A plan that was built before, with its compiled code, is restored from its text.
-Descriptor Convolutions::restore_or_build(const ConvolutionPlan& plan) {
-  std::string key = ObjectCache::key(concat("mezzo cudnn 1\n", api_.cudnnGetVersion(), "\n", device_->name(),
-                                            " ", device_->arch(), "\n", plan.text()));
-  if (auto known = cache_.load(key)) try {
-      Descriptor restored(api_, kDnnPlan);
-      restored.set(kDnnPlanHandle, kDnnTypeHandle, &handle_, 1)
-          .set_text(kDnnPlanJson, *known)
-          .finish("restored plan");
-      return restored;
-    } catch (const DnnRefusal&) {  // of no use after all: it is built and stored again
-    }
-  BuiltConvolution built = build_convolution(api_, {handle_, nullptr}, plan);
-  cache_.store(key, built.plan.text(kDnnPlanJson));
-  return std::move(built.plan);
-}
-
-std::unique_ptr<Launch> Convolutions::add(const ConvolutionPlan& plan) try {
-  device_->make_current();
-  return std::make_unique<ConvolutionLaunch>(plan, restore_or_build(plan), *this);
+std::unique_ptr<Launch> dnn_convolution(DnnLibrary& library, const ConvolutionPlan& plan) try {
+  auto make = [&](const DnnTarget& target) { return convolution_graph(library.api(), target, plan); };
+  return std::make_unique<ConvolutionLaunch>(plan, library.plan(plan.text(), make), library);
 } catch (const DnnRefusal&) {
   return nullptr;
 }

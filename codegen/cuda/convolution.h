@@ -2,10 +2,8 @@
 #pragma once
 #include <optional>
 
-#include "codegen/cuda/device.h"
-#include "codegen/cuda/dnn_descriptor.h"
+#include "codegen/cuda/dnn_plan.h"
 #include "codegen/launch.h"
-#include "codegen/object_cache.h"
 #include "codegen/product_sizes.h"
 
 namespace mezzo::codegen::cuda {
@@ -31,40 +29,11 @@ struct ConvolutionPlan {
 // `result`: the type the library writes. Nothing for what it does not offer (integers).
 std::optional<ConvolutionPlan> plan_convolution(const ir::Node& node, ProductKind kind, ir::DType result);
 
-// For whom plans are made: a device with its handle, or a description of one that is not here.
-struct DnnTarget {
-  DnnHandle handle = nullptr;
-  const Descriptor* properties = nullptr;
-};
+// What the library is asked.
+DnnGraph convolution_graph(const CudnnApi& api, const DnnTarget& target, const ConvolutionPlan& plan);
 
-// What the library proposes and builds for a plan, best first. Excluded is what is not reproducible, reads
-// operands as narrower numbers or sums in 16 bits. Throws DnnRefusal where nothing is left.
-struct BuiltConvolution {
-  Descriptor plan;
-  int64_t workspace = 0;
-  int proposed = 0, tried = 0;  // engine configurations
-};
-BuiltConvolution build_convolution(const CudnnApi& api, const DnnTarget& target, const ConvolutionPlan& plan);
-
-class Convolutions {
- public:
-  // Throws Error(unsupported) where the library does not start on the device.
-  Convolutions(const CudnnApi& api, std::shared_ptr<CudaDevice> device, const std::string& cache_dir);
-  ~Convolutions();
-  Convolutions(const Convolutions&) = delete;
-  Convolutions& operator=(const Convolutions&) = delete;
-
-  // A launch whose arguments are the operands in the node's order, then the result. Null where the library
-  // refuses.
-  std::unique_ptr<Launch> add(const ConvolutionPlan& plan);
-
- private:
-  friend class ConvolutionLaunch;
-  Descriptor restore_or_build(const ConvolutionPlan& plan);
-  const CudnnApi& api_;
-  std::shared_ptr<CudaDevice> device_;
-  ObjectCache cache_;
-  DnnHandle handle_ = nullptr;
-};
+// A launch whose arguments are the operands in the node's order, then the result. Null where the library
+// refuses. The library must outlive it.
+std::unique_ptr<Launch> dnn_convolution(DnnLibrary& library, const ConvolutionPlan& plan);
 
 }  // namespace mezzo::codegen::cuda

@@ -59,8 +59,14 @@ struct LtHeuristic {
   X(kLtEpilogue, CUBLASLT_MATMUL_DESC_EPILOGUE, 7)                      \
   X(kLtBiasPointer, CUBLASLT_MATMUL_DESC_BIAS_POINTER, 8)               \
   X(kLtBiasType, CUBLASLT_MATMUL_DESC_BIAS_DATA_TYPE, 26)               \
+  X(kLtAuxPointer, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_POINTER, 11)       \
+  X(kLtAuxLd, CUBLASLT_MATMUL_DESC_EPILOGUE_AUX_LD, 12)                 \
   X(kLtEpilogueDefault, CUBLASLT_EPILOGUE_DEFAULT, 1)                   \
   X(kLtEpilogueBias, CUBLASLT_EPILOGUE_BIAS, 4)                         \
+  X(kLtEpilogueGeluAux, CUBLASLT_EPILOGUE_GELU_AUX, 160)                \
+  X(kLtEpilogueGeluAuxBias, CUBLASLT_EPILOGUE_GELU_AUX_BIAS, 164)       \
+  X(kLtEpilogueDGelu, CUBLASLT_EPILOGUE_DGELU, 192)                     \
+  X(kLtEpilogueDGeluBGrad, CUBLASLT_EPILOGUE_DGELU_BGRAD, 208)          \
   X(kLtBatchCount, CUBLASLT_MATRIX_LAYOUT_BATCH_COUNT, 5)               \
   X(kLtBatchStride, CUBLASLT_MATRIX_LAYOUT_STRIDED_BATCH_OFFSET, 6)     \
   X(kLtWorkspaceBytes, CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES, 1)     \

@@ -101,6 +101,50 @@ using DnnDescriptor = void*;
   X(kDnnEngineNumericalNotes, CUDNN_ATTR_ENGINE_NUMERICAL_NOTE, 1303)                          \
   X(kDnnEngineBehaviorNotes, CUDNN_ATTR_ENGINE_BEHAVIOR_NOTE, 1305)                            \
   X(kDnnDeviceJson, CUDNN_ATTR_DEVICEPROP_JSON_REPRESENTATION, 2702)                           \
+  X(kDnnInt32, CUDNN_DATA_INT32, 4)                                                            \
+  X(kDnnBoolean, CUDNN_DATA_BOOLEAN, 11)                                                       \
+  X(kDnnTypePointwiseMode, CUDNN_TYPE_POINTWISE_MODE, 14)                                      \
+  X(kDnnTypeReduction, CUDNN_TYPE_REDUCTION_OPERATOR_TYPE, 18)                                 \
+  X(kDnnPointwise, CUDNN_BACKEND_POINTWISE_DESCRIPTOR, 0)                                      \
+  X(kDnnPointwiseOperation, CUDNN_BACKEND_OPERATION_POINTWISE_DESCRIPTOR, 13)                  \
+  X(kDnnMatmul, CUDNN_BACKEND_MATMUL_DESCRIPTOR, 18)                                           \
+  X(kDnnMatmulOperation, CUDNN_BACKEND_OPERATION_MATMUL_DESCRIPTOR, 19)                        \
+  X(kDnnReduction, CUDNN_BACKEND_REDUCTION_DESCRIPTOR, 21)                                     \
+  X(kDnnReductionOperation, CUDNN_BACKEND_OPERATION_REDUCTION_DESCRIPTOR, 22)                  \
+  X(kDnnReshapeOperation, CUDNN_BACKEND_OPERATION_RESHAPE_DESCRIPTOR, 31)                      \
+  X(kDnnPointwiseModeAttr, CUDNN_ATTR_POINTWISE_MODE, 0)                                       \
+  X(kDnnPointwiseMath, CUDNN_ATTR_POINTWISE_MATH_PREC, 1)                                      \
+  X(kDnnPointwiseAxis, CUDNN_ATTR_POINTWISE_AXIS, 9)                                           \
+  X(kDnnPointwiseDescriptor, CUDNN_ATTR_OPERATION_POINTWISE_PW_DESCRIPTOR, 750)                \
+  X(kDnnPointwiseX, CUDNN_ATTR_OPERATION_POINTWISE_XDESC, 751)                                 \
+  X(kDnnPointwiseB, CUDNN_ATTR_OPERATION_POINTWISE_BDESC, 752)                                 \
+  X(kDnnPointwiseY, CUDNN_ATTR_OPERATION_POINTWISE_YDESC, 753)                                 \
+  X(kDnnPointwiseT, CUDNN_ATTR_OPERATION_POINTWISE_TDESC, 758)                                 \
+  X(kDnnMatmulCompute, CUDNN_ATTR_MATMUL_COMP_TYPE, 1500)                                      \
+  X(kDnnMatmulA, CUDNN_ATTR_OPERATION_MATMUL_ADESC, 1520)                                      \
+  X(kDnnMatmulB, CUDNN_ATTR_OPERATION_MATMUL_BDESC, 1521)                                      \
+  X(kDnnMatmulC, CUDNN_ATTR_OPERATION_MATMUL_CDESC, 1522)                                      \
+  X(kDnnMatmulDescriptor, CUDNN_ATTR_OPERATION_MATMUL_DESC, 1523)                              \
+  X(kDnnReductionOperator, CUDNN_ATTR_REDUCTION_OPERATOR, 1600)                                \
+  X(kDnnReductionCompute, CUDNN_ATTR_REDUCTION_COMP_TYPE, 1601)                                \
+  X(kDnnReductionX, CUDNN_ATTR_OPERATION_REDUCTION_XDESC, 1610)                                \
+  X(kDnnReductionY, CUDNN_ATTR_OPERATION_REDUCTION_YDESC, 1611)                                \
+  X(kDnnReductionDescriptor, CUDNN_ATTR_OPERATION_REDUCTION_DESC, 1612)                        \
+  X(kDnnReshapeX, CUDNN_ATTR_OPERATION_RESHAPE_XDESC, 2200)                                    \
+  X(kDnnReshapeY, CUDNN_ATTR_OPERATION_RESHAPE_YDESC, 2201)                                    \
+  X(kDnnTensorVirtual, CUDNN_ATTR_TENSOR_IS_VIRTUAL, 907)                                      \
+  X(kDnnTensorByValue, CUDNN_ATTR_TENSOR_IS_BY_VALUE, 908)                                     \
+  X(kDnnAdd, CUDNN_POINTWISE_ADD, 0)                                                           \
+  X(kDnnMul, CUDNN_POINTWISE_MUL, 1)                                                           \
+  X(kDnnDiv, CUDNN_POINTWISE_DIV, 6)                                                           \
+  X(kDnnSub, CUDNN_POINTWISE_SUB, 9)                                                           \
+  X(kDnnExp, CUDNN_POINTWISE_EXP, 13)                                                          \
+  X(kDnnLog, CUDNN_POINTWISE_LOG, 15)                                                          \
+  X(kDnnCompareGe, CUDNN_POINTWISE_CMP_GE, 303)                                                \
+  X(kDnnIndex, CUDNN_POINTWISE_GEN_INDEX, 501)                                                 \
+  X(kDnnSelect, CUDNN_POINTWISE_BINARY_SELECT, 601)                                            \
+  X(kDnnReduceAdd, CUDNN_REDUCE_TENSOR_ADD, 0)                                                 \
+  X(kDnnReduceMax, CUDNN_REDUCE_TENSOR_MAX, 3)                                                 \
   X(kDnnHeuristicsModeA, CUDNN_HEUR_MODE_A, 3)                                                 \
   X(kDnnCrossCorrelation, CUDNN_CROSS_CORRELATION, 1)                                          \
   X(kDnnNoteDownConverts, CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS, 1)                         \

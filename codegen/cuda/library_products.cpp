@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "codegen/alignment.h"
 #include "ir/build.h"
 #include "ir/op.h"
 
@@ -52,31 +51,6 @@ ir::Type channels_at_end(const ir::Type& filter) {
 
 }  // namespace
 
-int Chain::buffer(int64_t bytes) {
-  offsets_.push_back(buffers_);
-  buffers_ += device_aligned(bytes);
-  scratch_bytes = buffers_ + largest_;
-  return -static_cast<int>(offsets_.size());
-}
-
-void Chain::add(std::unique_ptr<Launch> launch, std::vector<int> arguments) {
-  largest_ = std::max(largest_, launch->scratch_bytes);
-  scratch_bytes = buffers_ + largest_;
-  info.detail += (info.detail.empty() ? "" : "; ") + launch->info.detail;
-  stages_.push_back({std::move(launch), std::move(arguments)});
-}
-
-void Chain::run(std::byte* const* arguments, std::byte* scratch) {
-  for (Stage& s : stages_) {
-    values_.clear();
-    for (int a : s.arguments)
-      values_.push_back(a == kAbsent ? nullptr
-                        : a >= 0     ? arguments[a]
-                                     : scratch + offsets_[static_cast<size_t>(-1 - a)]);
-    s.launch->run(values_.data(), scratch + buffers_);
-  }
-}
-
 std::unique_ptr<Launch> LibraryProducts::kernel(const ir::Graph& one_kernel) {
   return kernels_.add([&](int number) { return emit_kernel(*one_kernel.nodes().back(), number); });
 }
@@ -85,9 +59,14 @@ std::unique_ptr<Launch> LibraryProducts::add(const ir::Node& node, ProductKind k
   return kind == ProductKind::dot ? matmul(node) : convolution(node, kind);
 }
 
-std::unique_ptr<Launch> LibraryProducts::matmul(const ir::Node& dot) {
+std::unique_ptr<Launch> LibraryProducts::call(const MatmulPlan& plan) {
   const auto& library = cublaslt_library();
   if (!library) return nullptr;
+  if (!matmuls_) matmuls_.emplace(library.api, kernels_.shared_device(), cache_dir_);
+  return matmuls_->add(plan);
+}
+
+std::unique_ptr<Launch> LibraryProducts::matmul(const ir::Node& dot) {
   const bool bias = dot.has(2);
   const ir::Type& type = dot.type();
   const int result = static_cast<int>(dot.input_count());
@@ -96,26 +75,46 @@ std::unique_ptr<Launch> LibraryProducts::matmul(const ir::Node& dot) {
   ir::Type wide{ir::compute_type(type.dtype), type.dims};
   if (apart) plan = plan_matmul(dot, wide.dtype, false);
   if (!plan) return nullptr;
-  if (!matmuls_) matmuls_.emplace(library.api, kernels_.shared_device(), cache_dir_);
-  auto product = matmuls_->add(*plan);
+  auto product = call(*plan);
   if (!product) return nullptr;
   auto chain = std::make_unique<Chain>();
   const int target = apart ? chain->buffer(wide.bytes()) : result;
-  chain->add(std::move(product), {0, 1, bias && !apart ? 2 : Chain::kAbsent, target});
+  chain->add(std::move(product),
+             {0, 1, bias && !apart ? 2 : Chain::kAbsent, Chain::kAbsent, target, Chain::kAbsent});
   if (apart) chain->add(kernel(add_bias(wide, wide.dims.size() - 1, type.dtype)), {target, 2, result});
   return chain;
 }
 
+std::unique_ptr<Launch> LibraryProducts::add_epilogue(const ir::Node& node) {
+  auto plan = plan_epilogue(node);
+  auto product = plan ? call(*plan) : nullptr;
+  if (!product) return nullptr;
+  auto chain = std::make_unique<Chain>();
+  const int result = static_cast<int>(node.input_count());
+  chain->add(std::move(product), {0, 1, node.has(2) ? 2 : Chain::kAbsent, node.has(3) ? 3 : Chain::kAbsent,
+                                  result, node.output_count() > 1 ? result + 1 : Chain::kAbsent});
+  return chain;
+}
+
+DnnLibrary& LibraryProducts::dnn() {
+  if (!dnn_) dnn_.emplace(cudnn_library().api, kernels_.shared_device(), cache_dir_);
+  return *dnn_;
+}
+
+std::unique_ptr<Launch> LibraryProducts::attention(const ir::Node& node) {
+  if (!cudnn_library()) return nullptr;
+  auto plan = plan_attention(node);
+  return plan ? dnn_attention(dnn(), *plan) : nullptr;
+}
+
 std::unique_ptr<Launch> LibraryProducts::convolution(const ir::Node& node, ProductKind kind) {
-  const auto& library = cudnn_library();
-  if (!library) return nullptr;
+  if (!cudnn_library()) return nullptr;
   const ir::Type& type = node.type();
   const bool bias = kind == ProductKind::convolution && node.has(2);
   ir::Type wide{ir::compute_type(type.dtype), type.dims};
   auto plan = plan_convolution(node, kind, bias ? wide.dtype : type.dtype);
   if (!plan) return nullptr;
-  if (!convolutions_) convolutions_.emplace(library.api, kernels_.shared_device(), cache_dir_);
-  auto product = convolutions_->add(*plan);
+  auto product = dnn_convolution(dnn(), *plan);
   if (!product) return nullptr;
 
   auto chain = std::make_unique<Chain>();

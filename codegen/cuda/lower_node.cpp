@@ -3,6 +3,8 @@
 #include "codegen/emit.h"
 #include "codegen/product_sizes.h"
 #include "codegen/time_loop.h"
+#include "ir/attention.h"
+#include "ir/dot_epilogue.h"
 #include "ir/op.h"
 
 namespace mezzo::codegen::cuda {
@@ -33,17 +35,6 @@ class Refused : public Launch {
   }
 };
 
-// Whether a node of a step has a constant as an operand: kernels hold those of one element, others would have
-// to be on the device.
-bool reads_constants(const ir::Graph& step) {
-  for (const auto& n : step.nodes())
-    for (ir::Value v : n->inputs()) {
-      while (v && ir::is_reshape(*v.node)) v = v.node->in(0);
-      if (v && ir::is_constant(*v.node) && !ir::is_reshape(*n)) return true;
-    }
-  return false;
-}
-
 // The launches of a loop's step are the program's own, and compiled with them.
 class StepLowering : public Lowering {
  public:
@@ -52,6 +43,7 @@ class StepLowering : public Lowering {
   std::unique_ptr<Launch> copy(const ir::Type& type, std::string name) override {
     return program_.copy(type, std::move(name));
   }
+  const std::byte* constant(const ir::TensorPtr& c) override { return program_.constant(c); }
   void finish() override {}
 
  private:
@@ -65,17 +57,20 @@ std::unique_ptr<Launch> NodeLowering::generated(const ir::Node& node) {
 }
 
 std::unique_ptr<Launch> NodeLowering::lower(const ir::Node& node) {
-  if (ir::is_time_loop(node)) {
-    if (reads_constants(*node.body)) {
-      refused_.push_back(concat(node.op().name, ": a step that reads constants from memory"));
-      return std::make_unique<Refused>();
-    }
+  if (ir::is_time_loop(node))
     return lower_time_loop(node, std::make_unique<StepLowering>(*this), concat("loop", loop_count_++));
-  }
   std::string name = ir::is_kernel(node) ? concat("k", kernel_count_++) : std::string(node.op().name);
   try {
+    if (ir::is_dot_epilogue(node)) {
+      auto launch = products_.add_epilogue(node);
+      if (!launch) return lower_dot_epilogue(node, *this);
+      launch->info = describe(node, std::move(name), launch->info.detail);
+      launch->info.flops = product_flops(node, ProductKind::dot);
+      return launch;
+    }
     auto kind = product_kind(node);
     auto launch = kind ? products_.add(node, *kind) : nullptr;
+    if (ir::is_attention(node) || ir::is_attention_gradient(node)) launch = products_.attention(node);
     if (!launch) launch = generated(node);
     launch->info = describe(node, std::move(name), launch->info.detail);
     if (kind) launch->info.flops = product_flops(node, *kind);
@@ -91,6 +86,15 @@ std::unique_ptr<Launch> NodeLowering::copy(const ir::Type& type, std::string nam
   auto launch = std::make_unique<Copy>(kernels_.device(), type.bytes());
   launch->info = {std::move(name), "copy", {}, ir::Phase::update, 2 * type.bytes(), 0};
   return launch;
+}
+
+const std::byte* NodeLowering::constant(const ir::TensorPtr& c) {
+  DeviceMemory& memory = constants_[c.get()];
+  if (memory.bytes() == 0 && c->bytes() > 0) {
+    memory = DeviceMemory(kernels_.shared_device(), c->bytes());
+    kernels_.shared_device()->upload(memory.data(), c->data(), c->bytes());
+  }
+  return memory.data();
 }
 
 void NodeLowering::finish() {

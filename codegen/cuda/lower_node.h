@@ -1,5 +1,7 @@
 // lower_node.h: which launch runs a node on a CUDA device.
 #pragma once
+#include <unordered_map>
+
 #include "codegen/cuda/library_products.h"
 
 namespace mezzo::codegen::cuda {
@@ -11,6 +13,7 @@ class NodeLowering : public Lowering {
       : kernels_(kernels), products_(kernels, std::move(cache_dir)) {}
   std::unique_ptr<Launch> lower(const ir::Node& node) override;
   std::unique_ptr<Launch> copy(const ir::Type& type, std::string name) override;
+  const std::byte* constant(const ir::TensorPtr& c) override;
   // Compiles what lower() collected. Throws Error(unsupported) that names every node nothing runs.
   void finish() override;
 
@@ -19,6 +22,7 @@ class NodeLowering : public Lowering {
 
   KernelSet& kernels_;
   LibraryProducts products_;
+  std::unordered_map<const ir::Tensor*, DeviceMemory> constants_;  // of steps; the graph keeps the tensors
   int kernel_count_ = 0, loop_count_ = 0;
   std::vector<std::string> refused_;
 };

@@ -4,7 +4,7 @@
 #include <limits>
 
 #include "codegen/product_sizes.h"
-#include "ir/op.h"
+#include "ir/dot_epilogue.h"
 #include "mezzo/error.h"
 
 namespace mezzo::codegen::cuda {
@@ -60,7 +60,8 @@ class Owned {
 
 std::string MatmulPlan::text() const {
   std::string out =
-      concat("matmul ", type, " ", out_type, " ", compute, " batch ", batch, bias ? " bias" : "");
+      concat("matmul ", type, " ", out_type, " ", compute, " batch ", batch, " epilogue ", epilogue);
+  if (accumulate) out += concat(" adds ", alpha);
   for (const Matrix* m : {&a, &b, &d})
     out +=
         concat(" | ", m->rows, " ", m->columns, " ", m->ld, " ", m->batch_stride, m->transposed ? " T" : "");
@@ -75,6 +76,7 @@ std::optional<MatmulPlan> plan_matmul(const ir::Node& dot, ir::DType out, bool b
   p.out_type = *out_type;
   p.compute = p.type == kLtFloat64 ? kLtCompute64F : kLtCompute32F;
   p.bias = bias;
+  if (bias) p.epilogue = kLtEpilogueBias;
   DotSizes s = dot_sizes(dot);
   auto stride_a = even_stride(s.a), stride_b = even_stride(s.b);
   if (!stride_a || !stride_b || s.m == 0 || s.n == 0 || s.k == 0) return std::nullopt;
@@ -98,6 +100,28 @@ std::optional<MatmulPlan> plan_matmul(const ir::Node& dot, ir::DType out, bool b
   return p;
 }
 
+std::optional<MatmulPlan> plan_epilogue(const ir::Node& n) {
+  constexpr int64_t kAuxUnit = 8;  // elements, of the distance between columns
+  auto p = plan_matmul(n, n.type().dtype, false);
+  if (!p) return std::nullopt;
+  p->bias = n.has(2);
+  switch (ir::epilogue_of(n)) {
+    case ir::Epilogue::bias: p->epilogue = kLtEpilogueBias; return p;
+    case ir::Epilogue::add:
+      p->accumulate = true;
+      p->alpha = n.f("scale");
+      return p;
+    case ir::Epilogue::gelu: p->epilogue = p->bias ? kLtEpilogueGeluAuxBias : kLtEpilogueGeluAux; break;
+    case ir::Epilogue::dgelu:
+      p->reads_aux = true;
+      p->bias_grad = n.output_count() > 1;
+      p->epilogue = p->bias_grad ? kLtEpilogueDGeluBGrad : kLtEpilogueDGelu;
+  }
+  p->aux = true;
+  if (p->batch > 1 || p->d.ld % kAuxUnit != 0 || p->compute == kLtCompute64F) return std::nullopt;
+  return p;
+}
+
 // Descriptors and algorithm of one plan. Descriptors are plain data of the library: one launch at a time uses
 // them.
 class MatmulLaunch : public Launch {
@@ -109,7 +133,8 @@ class MatmulLaunch : public Launch {
                                        wide ? kLtFloat64 : kLtFloat32));
     set(kLtTransA, int32_t{plan.a.transposed ? kLtTransposed : kLtPlain});
     set(kLtTransB, int32_t{plan.b.transposed ? kLtTransposed : kLtPlain});
-    set(kLtEpilogue, static_cast<uint32_t>(plan.bias ? kLtEpilogueBias : kLtEpilogueDefault));
+    set(kLtEpilogue, static_cast<uint32_t>(plan.epilogue));
+    if (plan.aux) set(kLtAuxLd, int64_t{plan.d.ld});
     layout(a_, plan.a, plan.type);
     layout(b_, plan.b, plan.type);
     layout(d_, plan.d, plan.out_type);
@@ -132,8 +157,8 @@ class MatmulLaunch : public Launch {
       prefer(alignment, kAlignment);
     // Partial sums of a split inner extent stay in the type of the accumulator.
     prefer(kLtReductionSchemes, uint32_t{kLtReductionInPlace | kLtReductionInComputeType});
-    if (plan_.bias)
-      set(kLtBiasPointer, reinterpret_cast<const void*>(uintptr_t{kAlignment}));  // says its alignment
+    point(reinterpret_cast<std::byte*>(uintptr_t{kAlignment}),  // say their alignment
+          reinterpret_cast<std::byte*>(uintptr_t{kAlignment}));
     std::vector<LtHeuristic> proposals(cache.keeps() ? kCandidates : 1);
     int got = 0;
     int status =
@@ -153,32 +178,44 @@ class MatmulLaunch : public Launch {
 
  private:
   int multiply(const LtHeuristic& how, std::byte* const* arguments, std::byte* workspace) {
-    if (plan_.bias) set(kLtBiasPointer, static_cast<const void*>(arguments[2]));
-    const float one = 1, zero = 0;
-    const double wide_one = 1, wide_zero = 0;
+    std::byte *read = arguments[3], *result = arguments[4], *second = arguments[5];
+    point(plan_.bias_grad ? second : arguments[2], plan_.reads_aux ? read : second);
+    const double wide_alpha = plan_.alpha, wide_beta = plan_.accumulate;
+    const auto alpha = static_cast<float>(wide_alpha), beta = static_cast<float>(wide_beta);
     const bool wide = plan_.compute == kLtCompute64F;
-    return api_.cublasLtMatmul(
-        handle_, matmul_, wide ? static_cast<const void*>(&wide_one) : &one, arguments[1], a_, arguments[0],
-        b_, wide ? static_cast<const void*>(&wide_zero) : &zero, arguments[3], d_, arguments[3], d_,
-        &how.algo, workspace, how.workspace_bytes, device_->stream());
+    return api_.cublasLtMatmul(handle_, matmul_, wide ? static_cast<const void*>(&wide_alpha) : &alpha,
+                               arguments[1], a_, arguments[0], b_,
+                               wide ? static_cast<const void*>(&wide_beta) : &beta,
+                               plan_.accumulate ? read : result, d_, result, d_, &how.algo, workspace,
+                               how.workspace_bytes, device_->stream());
+  }
+
+  // The two vectors and matrices beside A to D.
+  void point(const std::byte* bias, const std::byte* aux) {
+    if (plan_.bias || plan_.bias_grad) set(kLtBiasPointer, static_cast<const void*>(bias));
+    if (plan_.aux) set(kLtAuxPointer, static_cast<const void*>(aux));
   }
 
   // On operands of its own; the first one where there is no memory for these.
   LtHeuristic fastest(const std::vector<LtHeuristic>& proposals) try {
     size_t workspace = 0;
     for (const LtHeuristic& p : proposals) workspace = std::max(workspace, p.workspace_bytes);
-    DeviceMemory operands[] = {filled(plan_.b, plan_.type), filled(plan_.a, plan_.type),
-                               filled({plan_.d.rows, 1, plan_.d.rows}, plan_.out_type),
-                               filled(plan_.d, plan_.out_type),
-                               DeviceMemory(device_, static_cast<int64_t>(workspace))};
-    std::byte* arguments[] = {operands[0].data(), operands[1].data(), operands[2].data(), operands[3].data()};
+    const MatmulPlan::Matrix row{plan_.d.rows, 1, plan_.d.rows};
+    const MatmulPlan::Matrix& beside = plan_.aux || plan_.accumulate ? plan_.d : row;
+    DeviceMemory operands[] = {
+        filled(plan_.b, plan_.type),     filled(plan_.a, plan_.type),
+        filled(row, plan_.out_type),     filled(beside, plan_.out_type),
+        filled(plan_.d, plan_.out_type), DeviceMemory(device_, static_cast<int64_t>(workspace))};
+    std::byte* second = operands[plan_.bias_grad ? 2 : 3].data();
+    std::byte* arguments[] = {operands[0].data(), operands[1].data(), operands[2].data(),
+                              operands[3].data(), operands[4].data(), second};
     DeviceTimer timer(device_);
     const LtHeuristic* best = &proposals[0];
     float least = std::numeric_limits<float>::infinity();
     for (const LtHeuristic& p : proposals) {
-      if (multiply(p, arguments, operands[4].data()) != 0) continue;
+      if (multiply(p, arguments, operands[5].data()) != 0) continue;
       timer.start();
-      for (int k = 0; k < kRepeats; k++) done(multiply(p, arguments, operands[4].data()));
+      for (int k = 0; k < kRepeats; k++) done(multiply(p, arguments, operands[5].data()));
       if (const float now = timer.milliseconds(); now < least) least = now, best = &p;
     }
     return *best;
@@ -197,8 +234,10 @@ class MatmulLaunch : public Launch {
   }
   bool finish_choice() {
     scratch_bytes = static_cast<int64_t>(heuristic_.workspace_bytes);
-    info.detail =
-        concat("cuBLASLt", plan_.bias ? " +bias" : "", plan_.batch > 1 ? concat(" x", plan_.batch) : "");
+    info.detail = concat("cuBLASLt", plan_.bias ? " +bias" : "",
+                         plan_.aux ? plan_.reads_aux ? " +dgelu" : " +gelu" : "",
+                         plan_.bias_grad ? " +bias gradient" : "", plan_.accumulate ? " +add" : "",
+                         plan_.batch > 1 ? concat(" x", plan_.batch) : "");
     return true;
   }
   void done(int status) const {
@@ -246,7 +285,7 @@ Matmuls::~Matmuls() { api_.cublasLtDestroy(handle_); }
 std::unique_ptr<Launch> Matmuls::add(const MatmulPlan& plan) {
   device_->make_current();
   auto launch = std::make_unique<MatmulLaunch>(plan, *this);
-  std::string key = ObjectCache::key(concat("mezzo cublaslt 2\n", api_.cublasLtGetVersion(), "\n",
+  std::string key = ObjectCache::key(concat("mezzo cublaslt 3\n", api_.cublasLtGetVersion(), "\n",
                                             device_->name(), " ", device_->arch(), "\n", plan.text()));
   if (!launch->choose(cache_, key)) return nullptr;
   return launch;

@@ -96,13 +96,18 @@ class Planner {
     return true;
   }
 
-  // Every team leaves a partial result: few enough that these are few beside what is read.
+  // Every team leaves partial results: few enough that these are few beside what is read, all of them where
+  // there are teams enough to fill a GPU, each of them where there are not.
   void limit_teams(Stage& st, int64_t elements) {
-    constexpr int64_t kMostTeams = 1024;
-    int64_t largest = 1;
-    for (const PlacedFold& p : st.partial) largest = std::max(largest, p.fold.result.type().count());
+    constexpr int64_t kMostTeams = 1024, kEnoughTeams = 264, kRead = 16;  // elements for each that is left
+    int64_t largest = 1, all = 0;
+    for (const PlacedFold& p : st.partial) {
+      largest = std::max(largest, p.fold.result.type().count());
+      all += p.fold.result.type().count();
+    }
     int64_t per_block = std::max(1, st.block / st.threads);
-    int64_t most = std::clamp<int64_t>(elements / (16 * largest), 1, kMostTeams);
+    int64_t most = std::max(std::min(elements / (kRead * largest), kEnoughTeams), elements / (kRead * all));
+    most = std::clamp<int64_t>(most, 1, kMostTeams);
     st.teams = std::clamp<int64_t>(st.rows, 1, most);
     st.blocks = (st.teams + per_block - 1) / per_block;
     st.teams = st.blocks * per_block;

@@ -6,7 +6,9 @@
 // Q [B, H, S, D], K [B, G, T, D], V [B, G, T, E], Y [B, H, S, E] with G dividing H: H / G neighbouring heads
 // share one of K and V. Operands listed in inner_heads (0 Q, 1 K, 2 V, 3 Y) are stored [B, S, H, D] instead.
 // mask broadcasts to [B, H, S, T]; LogSumExp is [B, H, S, 1]. Scores, softmax and sums are f32 (f64 for f64).
-// A query that sees no key gets 0, LogSumExp -inf, and no gradient.
+// A query that sees no key gets 0, LogSumExp -inf, and no gradient. With narrow_weights (excess numerics)
+// whoever computes them may round the weights P, and dS, to the operands' type before they are multiplied;
+// the evaluator does not.
 //
 // The gradient computes P = exp(S - LogSumExp) again: with dP = dY V^T and r = rowsum(dY * Y) - dLogSumExp it
 // is dS = P * (dP - r), dQ = scale * dS K, dK = scale * dS^T Q, dV = P^T dY.
@@ -31,7 +33,8 @@ const std::vector<AttrSpec> kAttrs = {{"scale", 1.0},
                                       {"softcap", 0.0},
                                       {"lower", 0, AttrSpec::optional},
                                       {"upper", 0, AttrSpec::optional},
-                                      {"inner_heads", Ints{}}};
+                                      {"inner_heads", Ints{}},
+                                      {"narrow_weights", 0}};
 
 bool inner(const Node& n, int64_t operand) {
   const Ints& list = n.ints("inner_heads");

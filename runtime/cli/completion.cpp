@@ -22,7 +22,8 @@ std::string bash_script(const CLI::App& app) {
   struct Choice {
     const char *flag, *words;
   };
-  for (const Choice& c : {Choice{"--precision", "fp32 bf16 fp16"}, Choice{"--device", "cpu cuda reference"},
+  for (const Choice& c : {Choice{"--precision", "fp32 bf16 fp16"}, Choice{"--numerics", "strict excess"},
+                          Choice{"--device", "cpu cuda reference"},
                           Choice{"--loss", "cross_entropy mse l1 bce_with_logits output"},
                           Choice{"--optimizer", "sgd adam adamw"}, Choice{"--mode", "train eval"},
                           Choice{"--loss-scale", "dynamic none"}})

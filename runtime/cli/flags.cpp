@@ -107,6 +107,10 @@ void add_compile_flags(CLI::App& verb, Flags& f, bool dump) {
   verb.add_option("--precision", f.precision, "of matrix products and convolutions")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
       ->capture_default_str();
+  verb.add_option("--numerics", f.numerics,
+                  "excess: matrix products may skip roundings between them and what follows")
+      ->check(CLI::IsMember({"strict", "excess"}))
+      ->capture_default_str();
   verb.add_option("--loss-scale", f.loss_scale,
                   "dynamic, none or a number (default: dynamic for fp16, else none)");
   verb.add_option("--mode", f.mode, "BatchNorm and Dropout as in training or in inference")
@@ -174,6 +178,7 @@ CompileOptions compile_options(const Flags& f) {
   o.precision = f.precision == "bf16"   ? Precision::bf16
                 : f.precision == "fp16" ? Precision::fp16
                                         : Precision::fp32;
+  o.numerics = f.numerics == "excess" ? Numerics::excess : Numerics::strict;
   o.optimizer = parse_optimizer(f);
   o.groups = parse_groups(f);
   o.loss_scale = parse_loss_scale(f.loss_scale);

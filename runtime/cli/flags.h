@@ -17,8 +17,8 @@ struct Flags {
   bool json = false;
 
   // How the step is compiled.
-  std::string loss = "cross_entropy", labels = "labels", precision = "fp32", loss_scale, device = "cpu",
-              mode = "train";
+  std::string loss = "cross_entropy", labels = "labels", precision = "fp32", numerics = "strict", loss_scale,
+              device = "cpu", mode = "train";
   std::string plan, dump, cache_dir;
   std::vector<std::string> train, freeze, shapes;
   bool tie_aliases = false;
@@ -57,7 +57,7 @@ using Action = std::function<int()>;
 
 void add_model(CLI::App& verb, Flags& flags);
 void add_json(CLI::App& verb, Flags& flags);
-// --loss --labels --precision --loss-scale --device --mode --plan --train --freeze --tie-aliases --shape --threads --seed
+// --loss --labels --precision --numerics --loss-scale --device --mode --plan --train --freeze --tie-aliases --shape --threads --seed
 // --cache-dir and, with `dump`, --dump.
 void add_compile_flags(CLI::App& verb, Flags& flags, bool dump);
 void add_device(CLI::App& verb, Flags& flags);

@@ -25,6 +25,7 @@ Json deciding_flags(const Flags& f, int64_t samples) {
           {"--loss", f.loss},
           {"--label-smoothing", f.label_smoothing},
           {"--precision", f.precision},
+          {"--numerics", f.numerics},
           {"--loss-scale", f.loss_scale},
           {"--mode", f.mode},
           {"--train", f.train},

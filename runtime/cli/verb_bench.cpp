@@ -8,6 +8,7 @@
 
 #include "runtime/cli/terminal.h"
 #include "runtime/cli/verbs.h"
+#include "runtime/feeds.h"
 #include "runtime/session.h"
 
 namespace mezzo::cli {
@@ -76,14 +77,19 @@ int bench(const Flags& flags) {
   CompileOptions options = compile_options(flags);
   auto model = std::make_shared<runtime::LoadedModel>(flags.model);
   runtime::Session session(model, options);
-  runtime::Signature signature = required_signature(*model, options, flags.batch);
+  runtime::Arrays feeds;
+  if (!flags.feed.empty()) feeds = runtime::read_npz(flags.feed);
+  const runtime::Signature signature = flags.feed.empty()
+                                           ? required_signature(*model, options, flags.batch)
+                                           : runtime::signature_of(*model, feeds, options.loss, true);
   const runtime::Compiled& c = session.prepare(signature, runtime::Purpose::train);
 
   std::mt19937_64 random(flags.seed);
-  runtime::Arrays feeds;
+  if (!flags.feed.empty()) feeds = runtime::bind_feeds(*c.program, feeds);
   for (auto& port : c.program->inputs())
-    feeds.emplace(port.name,
-                  random_tensor(port.type, port.name == options.loss.labels ? c.classes : 2, random));
+    if (!feeds.count(port.name))
+      feeds.emplace(port.name,
+                    random_tensor(port.type, port.name == options.loss.labels ? c.classes : 2, random));
   constexpr int kWarmUp = 3;
   std::vector<double> ms;
   for (int64_t i = 0; i < flags.steps + kWarmUp; i++) {
@@ -129,11 +135,13 @@ int bench(const Flags& flags) {
 }  // namespace
 
 void add_bench(CLI::App& app, Action& action) {
-  CLI::App* verb = app.add_subcommand("bench", "milliseconds per step on random data");
+  CLI::App* verb = app.add_subcommand("bench", "milliseconds per step, on random data or on a batch");
   auto flags = std::make_shared<Flags>();
   flags->steps = 20;
   add_model(*verb, *flags);
-  verb->add_option("--batch", flags->batch, "samples per step")->check(CLI::Range(1, 1 << 30));
+  auto* batch = verb->add_option("--batch", flags->batch, "samples per step")->check(CLI::Range(1, 1 << 30));
+  verb->add_option("--feed", flags->feed, ".npz with inputs and labels to use instead of random ones")
+      ->excludes(batch);
   verb->add_option("--steps", flags->steps, "steps to time")
       ->check(CLI::Range(1, 1 << 30))
       ->capture_default_str();

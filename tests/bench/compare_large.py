@@ -19,6 +19,8 @@ import sys
 import tempfile
 import time
 
+import numpy as np
+
 # name: sizes of mezzo-models, batch, what is fed, optimizer
 NETS = {
     "resnet18": (["--image", "32", "--classes", "10"], 64, "image", "sgd"),
@@ -81,14 +83,19 @@ def run_torch(args, net, precision, compiled):
 
 
 def run_mezzo(args, net, precision, folder):
-    sizes, batch, _, optimizer = NETS[net]
-    batch = args.batch or batch
-    if net in SEQUENCE:
-        sizes = sizes + ["--seq", str(args.seq or SEQUENCE[net])]
+    sizes, batch, feed, optimizer = NETS[net]
+    batch, sequence = args.batch or batch, args.seq or SEQUENCE.get(net)
+    data = ["--batch", str(batch)]
+    if net in SEQUENCE:  # random data of the bench's own would be two words, and not say what the labels of gpt2 are
+        sizes = sizes + ["--seq", str(sequence)]
+        data = ["--feed", os.path.join(folder, net + ".npz")]
+        ids = np.random.default_rng(0).integers(0, 30522 if feed == "sentences" else 50257, (batch, sequence))
+        rest = {"attention_mask": np.ones_like(ids), "token_type_ids": np.zeros_like(ids), "labels": ids[:, 0] % 2}
+        np.savez(data[1], input_ids=ids, **(rest if feed == "sentences" else {"labels": np.roll(ids, -1, axis=1)}))
     path = os.path.join(folder, net + ".onnx")
     if not os.path.exists(path):
         subprocess.run([args.models, net, path, *sizes], check=True)
-    command = [args.mezzo, "bench", path, "--batch", str(batch), "--steps", str(args.steps), "--optimizer", optimizer, *LR[optimizer],
+    command = [args.mezzo, "bench", path, *data, "--steps", str(args.steps), "--optimizer", optimizer, *LR[optimizer],
                "--precision", precision, "--threads", str(args.threads), "--cache-dir", "none", "--json"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:

@@ -8,7 +8,9 @@
 #include "codegen/cpu/jit.h"
 #include "codegen/loops.h"
 #include "codegen/object_cache.h"
+#include "ir/text.h"
 #include "kernel_harness.h"
+#include "passes/pipeline.h"
 
 namespace mezzo::codegen::testing {
 namespace {
@@ -55,6 +57,41 @@ TEST(Program, UpdatesInPlace) { check_step(true, false); }
 TEST(Program, Interpreted) {
   check_step(false, true);
   check_step(true, true);
+}
+
+// A product that adds to a state, as plan_epilogues makes it, is one launch and writes over that state.
+TEST(Program, ProductsAccumulateInPlace) {
+  const Graph before = ir::parse(R"(graph main {
+  input %x : f32[8,16]
+  input %dy : f32[8,24]
+  state $sum kind="accumulator" : f32[16,24]
+  %0 = Constant 8 : f32[]
+  %1 = Dot(%x, %dy) trans_a=1 : f32[16,24]
+  %2 = Mul(%1, %0) : f32[16,24]
+  %3 = Add($sum, %2) : f32[16,24]
+  update $sum = %3 unconditional
+}
+)");
+  const Graph g =
+      passes::run_pipeline(ir::clone(before), {}, {.training = false, .first = "plan_epilogues"}).step;
+  for (bool interpret : {false, true}) {
+    auto program = compile_cpu(g, {.interpret = interpret});
+    EXPECT_EQ(program->launches().size(), 1u) << "no kernel of its own and no copy";
+    std::vector<Tensor> inputs, states;
+    for (const auto& n : g.nodes())
+      if (ir::is_input(*n) || ir::is_state(*n)) {
+        Tensor t(n->type());  // of numbers whose sums are exact
+        for (int64_t i = 0; i < t.count(); i++) t.set(i, static_cast<double>((i * 7 + 3) % 17 - 8) / 8);
+        (ir::is_input(*n) ? inputs : states).push_back(std::move(t));
+      }
+    Tensor want = states[0];
+    for (int k = 0; k < 3; k++) {
+      run_program(*program, g, inputs, &states);
+      want = ir::evaluate(before, {{"x", inputs[0]}, {"dy", inputs[1]}, {"sum", want}}, ir::EvalMode::rounded)
+                 .updates.at("sum");
+      expect_same_bits(states[0], want, "sum");
+    }
+  }
 }
 
 TEST(Program, TimesEveryLaunch) {

@@ -1,9 +1,15 @@
-// Which convolutions cuDNN builds for a GPU that is not here: a description of its properties stands for the
-// device, and plans are built as far as they go without one. Needs the real library; skips where it is
-// absent.
+// Which convolutions and attentions cuDNN does for a GPU that is not here: a description of its properties
+// stands for the device, and plans are built as far as they go without one. Needs the real library; skips
+// where it is absent.
+#include <dlfcn.h>
 #include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <cstdlib>
+#include <filesystem>
 
 #include "codegen/cuda/convolution.h"
+#include "codegen/cuda/dnn_attention.h"
 #include "codegen/cuda/libraries.h"
 #include "ir/build.h"
 #include "ir/op.h"
@@ -68,7 +74,9 @@ TEST(CudnnSupport, ConvolutionsOfResNetForSm90) {
     std::printf("%-4s -> %-4s %-15s %-12s ", std::string(ir::name(type)).c_str(),
                 std::string(ir::name(out)).c_str(), name, s.name);
     try {
-      BuiltConvolution made = build_convolution(library.api, {nullptr, &device}, *plan);
+      const DnnTarget target{nullptr, &device};
+      DnnPlan made =
+          build_plan(library.api, target, convolution_graph(library.api, target, *plan), plan->text());
       std::string text = made.plan.text(kDnnPlanJson);
       EXPECT_GT(text.size(), 100u);
       EXPECT_GE(made.workspace, 0);
@@ -93,6 +101,93 @@ TEST(CudnnSupport, ConvolutionsOfResNetForSm90) {
   std::printf("%d of %d built by cuDNN %s; f32 weight gradients of 16-bit operands: %d of %d\n", built, asked,
               library.library.version.c_str(), wide, asked / 3);
   EXPECT_EQ(built, asked);
+}
+
+// An attention as its node, with Q, K and V in [B, S, H, D] or [B, H, S, D].
+ir::Node* make_attention(ir::Graph& g, DType type, bool gradient, bool causal, bool inner_heads) {
+  const Dims rows = inner_heads ? Dims{16, 1024, 12, 64} : Dims{16, 12, 1024, 64}, column{16, 12, 1024, 1};
+  ir::Values in{g.input("q", {type, rows}), g.input("k", {type, rows}), g.input("v", {type, rows})};
+  ir::Attrs attrs{{"scale", 0.125}, {"narrow_weights", int64_t{1}}};
+  if (causal) attrs["upper"] = int64_t{0};
+  if (inner_heads) attrs["inner_heads"] = ir::Ints{0, 1, 2, 3};
+  if (!gradient) return g.add(ir::get_op("ScaledDotProductAttention"), in, attrs);
+  in.push_back(g.input("y", {type, rows}));
+  in.push_back(g.input("sums", {DType::f32, column}));
+  in.push_back(g.input("dy", {type, rows}));
+  return g.add(ir::get_op("ScaledDotProductAttentionGrad"), in, attrs);
+}
+
+// Kernels for attention are compiled when a plan is built, and loaded then, which needs a driver: where there
+// is none the toolkit's stub stands for it, and a plan gets as far as that.
+bool open_driver() {
+  for (const char* driver :
+       {"libcuda.so.1", "/usr/local/cuda/lib64/stubs/libcuda.so", "/usr/local/cuda/lib/stubs/libcuda.so",
+        "/usr/local/cuda-13.0/lib/stubs/libcuda.so"})
+    if (::dlopen(driver, RTLD_NOW | RTLD_GLOBAL)) return true;
+  return false;
+}
+
+// Prints what the library says to every form of attention. The number of those it does not support.
+int attention_refusals(const CudnnApi& api) {
+  Descriptor device(api, kDnnDeviceProperties);
+  device.set_text(kDnnDeviceJson, kH200).finish("device properties");
+  const DnnTarget target{nullptr, &device};
+  int refused = 0;
+  for (DType type : {DType::bf16, DType::f16})
+    for (bool gradient : {false, true})
+      for (bool causal : {false, true})
+        for (bool inner_heads : {false, true}) {
+          ir::Graph g;
+          auto plan = plan_attention(*make_attention(g, type, gradient, causal, inner_heads));
+          std::fprintf(stderr, "%-4s attention%s%s%s: ", std::string(ir::name(type)).c_str(),
+                       gradient ? " gradient" : "", causal ? ", causal" : "",
+                       inner_heads ? ", heads inside" : "");
+          try {
+            const DnnGraph graph = attention_graph(api, target, plan.value());
+            const DnnProposals made = propose(api, target, graph);
+            std::fprintf(stderr, "%zu of %d proposals are reproducible; ", made.configs.size(),
+                         made.proposed);
+            refused += made.configs.empty();
+            if (type == DType::bf16) build_plan(api, target, graph, "");  // a second and more for each
+            std::fprintf(stderr, type == DType::bf16 ? "built\n" : "\n");
+          } catch (const DnnRefusal& e) {
+            const std::string what = e.what();
+            const bool compiled = what.find("cuLibraryLoadData") != what.npos;
+            refused += !compiled;
+            std::fprintf(stderr, "%s\n",
+                         compiled ? "compiled, and not loaded without a driver" : what.c_str());
+          }
+        }
+  return refused;
+}
+
+// In a fresh process: cuDNN compiles with the NVRTC that is open, which may be the fake one here, and tests
+// that look for a driver must not find the stub.
+TEST(CudnnSupport, AttentionForSm90) {
+  constexpr const char* kFresh = "MEZZO_TEST_FRESH_PROCESS";
+  constexpr int kNoDriver = 100;
+  if (std::getenv(kFresh)) std::_Exit(open_driver() ? attention_refusals(cudnn_library().api) : kNoDriver);
+  if (!cudnn_library()) GTEST_SKIP() << "no cuDNN 9 here";
+  const std::string command = concat(kFresh, "=1 '", std::filesystem::read_symlink("/proc/self/exe").string(),
+                                     "' --gtest_filter=CudnnSupport.AttentionForSm90 --gtest_brief=1");
+  const int status = std::system(command.c_str());
+  ASSERT_TRUE(WIFEXITED(status));
+  if (WEXITSTATUS(status) == kNoDriver) GTEST_SKIP() << "no libcuda.so.1, not even a stub";
+  EXPECT_EQ(WEXITSTATUS(status), 0) << "forms that are not supported";
+}
+
+TEST(CudnnSupport, AttentionThatIsNotAskedFor) {
+  auto planned = [](auto change) {
+    ir::Graph g;
+    ir::Node* node = make_attention(g, DType::bf16, false, true, false);
+    change(*node);
+    return plan_attention(*node).has_value();
+  };
+  EXPECT_TRUE(planned([](ir::Node&) {}));
+  EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("narrow_weights", int64_t{0}); })) << "strict numerics";
+  EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("softcap", 30.0); }));
+  EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("upper", int64_t{3}); }));
+  EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("lower", int64_t{-8}); }));
 }
 
 // What a plan says must not depend on what the library would do with it.

@@ -59,11 +59,13 @@ struct Trial {
   const char *net, *optimizer;
   Precision precision;
   int steps;
+  Numerics numerics = Numerics::strict;
 };
 std::string trial_name(const ::testing::TestParamInfo<Trial>& info) {
   const char* precisions[] = {"fp32", "bf16", "fp16"};
   return concat(info.param.net, "_", info.param.optimizer, "_",
-                precisions[static_cast<int>(info.param.precision)]);
+                precisions[static_cast<int>(info.param.precision)],
+                info.param.numerics == Numerics::excess ? "_excess" : "");
 }
 
 class Training : public OnDevice, public ::testing::WithParamInterface<Trial> {};
@@ -71,8 +73,12 @@ class Training : public OnDevice, public ::testing::WithParamInterface<Trial> {}
 TEST_P(Training, EqualsTheCpu) {
   const Trial& t = GetParam();
   auto model = fixture(concat(t.net, ".ts17.onnx"));
-  Session cuda(model, options_for(Device::cuda, t.precision, t.optimizer)),
-      cpu(model, options_for(Device::cpu, t.precision, t.optimizer));
+  auto options = [&](Device device) {
+    CompileOptions o = options_for(device, t.precision, t.optimizer);
+    o.numerics = t.numerics;
+    return o;
+  };
+  Session cuda(model, options(Device::cuda)), cpu(model, options(Device::cpu));
   // Sums are in another order; a 16-bit rounding may then fall on the other side, by 2^-8 or 2^-11.
   const double bound = t.precision == Precision::fp32 ? 1e-4 : t.precision == Precision::bf16 ? 2e-2 : 4e-3;
   for (int64_t k = 0; k < t.steps; k++) {
@@ -95,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
     Nets, Training,
     ::testing::Values(Trial{"mlp", "sgd", Precision::fp32, 20}, Trial{"mlp", "adamw", Precision::fp32, 20},
                       Trial{"mlp", "adamw", Precision::bf16, 20}, Trial{"mlp", "sgd", Precision::fp16, 20},
+                      Trial{"mlp", "adamw", Precision::bf16, 20, Numerics::excess},
                       Trial{"lenet", "sgd", Precision::fp32, 4}, Trial{"lenet", "sgd", Precision::bf16, 4},
                       Trial{"digits_cnn", "sgd", Precision::fp32, 4}),
     trial_name);

@@ -2,9 +2,10 @@
 
 #include <cstring>
 
+#include "codegen/chain.h"
 #include "codegen/host_program.h"
 #include "codegen/time_loop.h"
-#include "ir/op.h"
+#include "ir/dot_epilogue.h"
 #include "node_run.h"
 
 namespace mezzo::cuda_sim {
@@ -61,6 +62,7 @@ class SimulatedLowering : public Lowering {
   std::unique_ptr<Launch> lower(const ir::Node& node) override {
     if (ir::is_time_loop(node))
       return codegen::lower_time_loop(node, std::make_unique<SimulatedLowering>(kernels_), "loop");
+    if (ir::is_dot_epilogue(node)) return codegen::lower_dot_epilogue(node, *this);
     auto launch = std::make_unique<SimulatedLaunch>(node, kernels_);
     launch->info =
         codegen::describe(node, ir::is_kernel(node) ? "k" : std::string(node.op().name), "simulated");

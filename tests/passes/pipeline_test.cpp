@@ -133,7 +133,8 @@ TEST(OptionText, ComesBack) {
   const char* text =
       "low=f16 loss_scale=fixed scale_init=1024 scale_interval=5 optimizer=sgd lr=0.1 momentum=0.9 "
       "nesterov=true "
-      "clip_norm=0.5 accumulate=3 samples=12 gradient_outputs=true channels_last=false pin=f32:\"a \\\"b\\\" "
+      "clip_norm=0.5 accumulate=3 samples=12 gradient_outputs=true channels_last=false "
+      "numerics=excess pin=f32:\"a \\\"b\\\" "
       "*\"";
   Options options = read_options(text);
   EXPECT_EQ(options.overrides.at(0).match, "a \"b\" *");

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "codegen/cpu/jit.h"
 #include "runtime/session.h"
 #include "tests/frontend/model_builder.h"
 
@@ -54,6 +55,7 @@ class Memory : public testing::Test {
 #if defined(__SANITIZE_ADDRESS__)
     GTEST_SKIP() << "AddressSanitizer's allocator counts otherwise";
 #endif
+    if (!codegen::cpu::jit_available()) GTEST_SKIP() << "the interpreter copies what it reads";
     if (::access("/proc/self/clear_refs", W_OK) != 0) GTEST_SKIP() << "this kernel does not measure peaks";
     fs::create_directories(dir_);
     std::ofstream(path("m.onnx"), std::ios::binary) << model_bytes();

@@ -15,6 +15,11 @@ namespace mezzo {
 // normalisation statistics stay f32 in every precision.
 enum class Precision : uint8_t { fp32, bf16, fp16 };
 
+// strict: every rounding of the precision plan happens, whoever computes. excess: matrix products may skip those
+// between them and what follows (docs/numerics.md says which); their biases and bias gradients then have the type of
+// the product. Results differ from strict ones by such roundings, and between devices no more than they do otherwise.
+enum class Numerics : uint8_t { strict, excess };
+
 // cpu: compiled kernels. reference: the interpreter that defines what every op means; slow, for comparisons. cuda: the
 // first NVIDIA GPU that is visible; Error(unsupported) where there is none or a library it needs is missing.
 enum class Device : uint8_t { cpu, reference, cuda };
@@ -109,6 +114,7 @@ struct CompileOptions {
   std::map<std::string, Shape> inputs;
   Loss loss;
   Precision precision = Precision::fp32;
+  Numerics numerics = Numerics::strict;
   Optimizer optimizer = SGD{};
   std::vector<ParameterGroup> groups;
   Schedule schedule;

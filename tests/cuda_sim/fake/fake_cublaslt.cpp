@@ -1,6 +1,7 @@
 // fake_cublaslt.cpp: a library with cuBLASLt's functions that multiplies on the host: column-major, as the
-// real one, with its conventions for transposition, batches and bias; sums in double. Work goes to the fake
-// driver's stream through a host function of it, so that captures see it.
+// real one, with its conventions for transposition, batches and epilogues, and its rules for what these read
+// and write; sums in double. Work goes to the fake driver's stream through a host function of it, so that
+// captures see it.
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -38,7 +39,13 @@ F* of_driver(const char* name) {
 struct Matmul {
   int compute, scale, trans_a = 0, trans_b = 0;
   uint32_t epilogue = kLtEpilogueDefault;
-  const void* bias = nullptr;
+  void *bias = nullptr, *aux = nullptr;  // in, or out
+  int64_t aux_ld = 0;
+
+  bool is(int one) const { return epilogue == static_cast<uint32_t>(one); }
+  bool has_bias() const { return is(kLtEpilogueBias) || is(kLtEpilogueGeluAuxBias); }
+  bool is_gelu() const { return is(kLtEpilogueGeluAux) || is(kLtEpilogueGeluAuxBias); }
+  bool is_dgelu() const { return is(kLtEpilogueDGelu) || is(kLtEpilogueDGeluBGrad); }
 };
 struct Layout {
   int type;
@@ -68,15 +75,47 @@ void write(void* p, int type, int64_t i, double v) {
 uint64_t rows(const Layout& m, int op) { return op == kLtTransposed ? m.columns : m.rows; }
 uint64_t columns(const Layout& m, int op) { return op == kLtTransposed ? m.rows : m.columns; }
 
-bool fits(const Matmul& m, const Layout& a, const Layout& b, const Layout& d) {
-  return a.type == b.type && rows(a, m.trans_a) == d.rows && columns(b, m.trans_b) == d.columns &&
-         columns(a, m.trans_a) == rows(b, m.trans_b) && a.batch == d.batch && b.batch == d.batch &&
-         a.ld >= static_cast<int64_t>(a.rows) && b.ld >= static_cast<int64_t>(b.rows) &&
-         d.ld >= static_cast<int64_t>(d.rows);
+// 16-byte vectors of what Gelu was computed of, in columns of whole ones; no batches of it without a stride.
+bool epilogue_fits(const Matmul& m, const Layout& d) {
+  if (m.is_gelu() || m.is_dgelu())
+    return m.aux && reinterpret_cast<uintptr_t>(m.aux) % 16 == 0 && m.aux_ld % 8 == 0 &&
+           m.aux_ld >= static_cast<int64_t>(d.rows) && d.batch == 1 &&
+           (!m.is(kLtEpilogueDGeluBGrad) || m.bias) && (!m.has_bias() || m.bias);
+  return m.is(kLtEpilogueDefault) || (m.is(kLtEpilogueBias) && m.bias);
 }
 
-void multiply(const Matmul& m, const Layout& a, const Layout& b, const Layout& d, const void* pa,
-              const void* pb, void* pd) {
+bool fits(const Matmul& m, const Layout& a, const Layout& b, const Layout& d) {
+  return epilogue_fits(m, d) && a.type == b.type && rows(a, m.trans_a) == d.rows &&
+         columns(b, m.trans_b) == d.columns && columns(a, m.trans_a) == rows(b, m.trans_b) &&
+         a.batch == d.batch && b.batch == d.batch && a.ld >= static_cast<int64_t>(a.rows) &&
+         b.ld >= static_cast<int64_t>(b.rows) && d.ld >= static_cast<int64_t>(d.rows);
+}
+
+constexpr double kTanhScale = 0.797884560802865356, kTanhCubic = 0.044715;
+double gelu_gate(double x) { return 0.5 + 0.5 * std::tanh(kTanhScale * (x + kTanhCubic * x * x * x)); }
+double gelu_slope(double x) {
+  const double gate = gelu_gate(x);
+  return gate + x * 2 * gate * (1 - gate) * kTanhScale * (1 + 3 * kTanhCubic * x * x);
+}
+
+// What is stored of one sum.
+double finish(const Matmul& m, int type, int64_t r, int64_t c, double sum) {
+  if (m.has_bias()) sum += read(m.bias, type, r);
+  const int64_t at = r + c * m.aux_ld;
+  if (m.is_gelu()) {
+    write(m.aux, type, at, sum);
+    sum *= gelu_gate(sum);
+  }
+  return m.is_dgelu() ? sum * gelu_slope(read(m.aux, type, at)) : sum;
+}
+
+struct Scalars {
+  double alpha, beta;
+};
+
+void multiply(const Matmul& m, Scalars scalars, const Layout& a, const Layout& b, const Layout& d,
+              const void* pa, const void* pb, const void* pc, void* pd) {
+  std::vector<double> row_sums(m.is(kLtEpilogueDGeluBGrad) ? d.rows : 0);
   const auto inner = static_cast<int64_t>(columns(a, m.trans_a));
   for (int64_t q = 0; q < d.batch; q++)
     for (int64_t c = 0; c < static_cast<int64_t>(d.columns); c++)
@@ -85,9 +124,14 @@ void multiply(const Matmul& m, const Layout& a, const Layout& b, const Layout& d
         for (int64_t k = 0; k < inner; k++)
           sum += read(pa, a.type, q * a.stride + (m.trans_a ? k + r * a.ld : r + k * a.ld)) *
                  read(pb, b.type, q * b.stride + (m.trans_b ? c + k * b.ld : k + c * b.ld));
-        if (m.epilogue == kLtEpilogueBias) sum += read(m.bias, d.type, r);
-        write(pd, d.type, q * d.stride + r + c * d.ld, sum);
+        const int64_t at = q * d.stride + r + c * d.ld;
+        sum *= scalars.alpha;
+        if (scalars.beta != 0) sum += scalars.beta * read(pc, d.type, at);
+        sum = finish(m, d.type, r, c, sum);
+        if (!row_sums.empty()) row_sums[static_cast<size_t>(r)] += sum;
+        write(pd, d.type, at, sum);
       }
+  for (size_t r = 0; r < row_sums.size(); r++) write(m.bias, d.type, static_cast<int64_t>(r), row_sums[r]);
 }
 
 template <class T, class H>
@@ -123,6 +167,8 @@ int cublasLtMatmulDescSetAttribute(LtMatmul handle, int attribute, const void* v
     case kLtTransB: return take(m.trans_b, value, bytes);
     case kLtEpilogue: return take(m.epilogue, value, bytes);
     case kLtBiasPointer: return take(m.bias, value, bytes);
+    case kLtAuxPointer: return take(m.aux, value, bytes);
+    case kLtAuxLd: return take(m.aux_ld, value, bytes);
     default: return kInvalid;
   }
 }
@@ -151,7 +197,7 @@ int cublasLtMatmulAlgoGetHeuristic(LtHandle, LtMatmul m, LtLayout a, LtLayout b,
   return 0;
 }
 int cublasLtMatmul(LtHandle, LtMatmul handle, const void* alpha, const void* a, LtLayout la, const void* b,
-                   LtLayout lb, const void* beta, const void*, LtLayout, void* d, LtLayout ld,
+                   LtLayout lb, const void* beta, const void* c, LtLayout lc, void* d, LtLayout ld,
                    const LtAlgo* algo, void* workspace, size_t workspace_bytes, Stream stream) {
   Matmul m = *reinterpret_cast<Matmul*>(handle);
   Layout x = *reinterpret_cast<Layout*>(la), y = *reinterpret_cast<Layout*>(lb),
@@ -160,16 +206,17 @@ int cublasLtMatmul(LtHandle, LtMatmul handle, const void* alpha, const void* a, 
   for (const Algorithm& known : kAlgorithms)
     if (known.status == 0 && known.number == algo->data[0]) how = &known;
   if (!fits(m, x, y, z) || !how || !workspace || workspace_bytes != 4096) return kInvalid;
-  if ((m.scale == kLtFloat64 ? *static_cast<const double*>(alpha) : *static_cast<const float*>(alpha)) != 1)
-    return kInvalid;
-  if ((m.scale == kLtFloat64 ? *static_cast<const double*>(beta) : *static_cast<const float*>(beta)) != 0)
-    return kInvalid;
+  auto scalar = [&](const void* p) {
+    return m.scale == kLtFloat64 ? *static_cast<const double*>(p) : *static_cast<const float*>(p);
+  };
+  const Scalars scalars{scalar(alpha), scalar(beta)};
+  if (scalars.beta != 0 && (!c || lc != ld)) return kInvalid;
   auto* submit = of_driver<FakeCudaSubmit>("fake_cuda_submit");
   auto* spend = of_driver<FakeCudaSpend>("fake_cuda_spend");
   if (!submit || !spend) return kLtNotInitialized;
   return submit(stream, [=] {
     spend(how->milliseconds);
-    multiply(m, x, y, z, a, b, d);
+    multiply(m, scalars, x, y, z, a, b, c, d);
   });
 }
 }

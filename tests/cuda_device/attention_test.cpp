@@ -1,0 +1,95 @@
+// Attention whose weights may be narrow: cuDNN's fused kernels where the device has them, own ones on the
+// fake one.
+#include "codegen/program.h"
+#include "fake_device.h"
+#include "ir/eval.h"
+#include "ir/op.h"
+
+namespace mezzo::testing_cuda {
+namespace {
+
+using codegen::DeviceMemory;
+using ir::Dims;
+using ir::DType;
+using ir::Graph;
+using ir::Tensor;
+
+struct Form {
+  const char* name;
+  DType type;
+  bool causal, inner_heads;
+};
+
+// Y, the logarithms of the sums, and all gradients.
+Graph attention(const Form& f) {
+  constexpr int64_t kBatch = 2, kHeads = 3, kLength = 64, kRow = 32;
+  const Dims rows = f.inner_heads ? Dims{kBatch, kLength, kHeads, kRow} : Dims{kBatch, kHeads, kLength, kRow};
+  Graph g;
+  auto input = [&](const char* name) { return g.input(name, {f.type, rows}); };
+  ir::Values in{input("q"), input("k"), input("v")};
+  ir::Attrs attrs{{"scale", 0.25}, {"narrow_weights", int64_t{1}}};
+  if (f.causal) attrs["upper"] = int64_t{0};
+  if (f.inner_heads) attrs["inner_heads"] = ir::Ints{0, 1, 2, 3};
+  const ir::Node* forward = g.add(ir::get_op("ScaledDotProductAttention"), in, attrs);
+  for (ir::Value v : {forward->out(0), forward->out(1), input("dy")}) in.push_back(v);
+  const ir::Node* backward = g.add(ir::get_op("ScaledDotProductAttentionGrad"), in, attrs);
+  g.outputs = {{"y", forward->out(0)}, {"sums", forward->out(1)}};
+  for (int k = 0; k < 3; k++) g.outputs.push_back({concat("d", "qkv"[k]), backward->out(k)});
+  return g;
+}
+
+class AttentionTest : public OnDevice, public ::testing::WithParamInterface<Form> {};
+
+TEST_P(AttentionTest, EqualsTheEvaluator) {
+  Graph g = attention(GetParam());
+  int64_t at = 0;
+  for (const auto& n : g.nodes())
+    if (!ir::is_input(*n))
+      for (const ir::Type& t : n->types()) {
+        n->offsets.push_back(at);
+        at += (t.bytes() + 63) / 64 * 64;
+      }
+  g.arena_bytes = at;
+  auto device = open();
+  auto program = codegen::compile_cuda(g, {device, "", "", 1});
+  for (const codegen::LaunchInfo& info : program->launches())
+    std::printf("%s: %s\n", info.name.c_str(), info.detail.c_str());
+  std::map<std::string, Tensor> feeds;
+  codegen::Bindings bindings;
+  unsigned seed = 1;
+  for (const auto& n : g.nodes()) {
+    if (!ir::is_input(*n)) continue;
+    Tensor t(n->type());
+    for (int64_t i = 0; i < t.count(); i++)
+      t.set(i, static_cast<double>((seed = seed * 1664525 + 1013904223) >> 8) / (1 << 23) - 1);
+    bindings.inputs.push_back(feeds.insert_or_assign(n->s("name"), std::move(t)).first->second.data());
+  }
+  DeviceMemory arena(device, program->arena_bytes() + 64);
+  bindings.arena = arena.data();
+  std::vector<Tensor> got;
+  for (const ir::Output& o : g.outputs) got.emplace_back(o.value.type());
+  for (Tensor& t : got) bindings.outputs.push_back(t.data());
+  const auto want = ir::evaluate(g, feeds, ir::EvalMode::rounded).outputs;
+  for (int run = 0; run < 3; run++) {
+    program->run(bindings);
+    for (size_t k = 0; k < got.size(); k++) {
+      const Tensor& expected = want.at(g.outputs[k].name);
+      double error = 0, norm = 0;
+      for (int64_t i = 0; i < expected.count(); i++) {
+        error += std::pow(got[k].get(i) - expected.get(i), 2);
+        norm += std::pow(expected.get(i), 2);
+      }
+      EXPECT_LE(std::sqrt(error / norm), 1e-2) << g.outputs[k].name << ", run " << run;
+    }
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Forms, AttentionTest,
+                         ::testing::Values(Form{"bf16", DType::bf16, false, false},
+                                           Form{"bf16_causal_heads_inside", DType::bf16, true, true},
+                                           Form{"f16_causal", DType::f16, true, false},
+                                           Form{"f16_heads_inside", DType::f16, false, true}),
+                         [](const auto& form) { return std::string(form.param.name); });
+
+}  // namespace
+}  // namespace mezzo::testing_cuda
