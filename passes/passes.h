@@ -65,6 +65,8 @@ void recognize(Graph&, const Options&);
 void assign_precision(Graph&, const Options&);
 // Appends the backward graph of output "loss" (seed: LossSeed) and outputs `grad:<name>` for every parameter state.
 void autodiff(Graph&, const Options&);
+// Cast(parameter) to 16 bits -> a state that the optimizer writes in the same pass as the parameter.
+void keep_copies(Graph&, const Options&);
 // With micro-batches, between autodiff and scale_loss: leaves in the graph what one micro-batch does (forward, backward,
 // adding `samples` times loss and gradients to accumulators, pending statistics) and returns the graph that ends a window:
 // loss and gradients as means over all samples of the window, whatever the sizes of its micro-batches, commit of the

@@ -22,6 +22,7 @@ const PassRow kPipeline[] = {
     {"recognize", recognize},
     {"assign_precision", assign_precision},
     {"autodiff", autodiff, kTraining},
+    {"keep_copies", keep_copies, kTraining},
     {"accumulate", nullptr, kTraining},
     {"scale_loss", scale_loss, kTraining},
     {"add_optimizer", add_optimizer, kTraining},
