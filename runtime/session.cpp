@@ -103,6 +103,10 @@ const Compiled& Session::prepare(const Signature& signature, Purpose purpose, co
   auto found = programs_.find({purpose, signature});
   if (found != programs_.end()) return found->second;
   Compiled compiled = compile_step(*model_, signature, options_, purpose, values, device_);
+  if (tell_plan_ && purpose <= Purpose::window && compiled.memory.total() > told_bytes_) {
+    told_bytes_ = compiled.memory.total();
+    tell_plan_(compiled.memory);
+  }
   require_memory(device_.get(), compiled, states_.missing_bytes(compiled.states), arena_.bytes());
   states_.adopt(compiled.states);
   compiling_ms_ += compiled.milliseconds;
