@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "ir/philox.h"
+
 namespace mezzo::codegen::cpu {
 namespace {
 
@@ -142,6 +144,17 @@ constexpr int kLanes = 16;  // of sums and maxima: as many as the widest vector 
   }
 }
 
+[[gnu::always_inline]] inline void factors_of_tile(const DropoutTile& t, float* factors) {
+  for (int64_t i = 0; i < t.rows; i++, factors += t.columns) {
+    const uint32_t first = t.first + static_cast<uint32_t>(i) * t.row;
+#pragma omp simd
+    for (int64_t j = 0; j < t.columns; j++) {
+      const uint32_t bits = ir::philox(first + static_cast<uint32_t>(j), t.step, t.seed);
+      factors[j] = bits >> 8 >= t.threshold ? t.factor : 0.0f;
+    }
+  }
+}
+
 // The same code for the vectors of newer machines; products and sums are not contracted, so that all give the
 // same bits.
 #if defined(__x86_64__)
@@ -161,6 +174,8 @@ constexpr int kLanes = 16;  // of sums and maxima: as many as the widest vector 
                                                 const float* r, float* ds, int64_t row) {
   gradient_tile(t, s, d, l, r, ds, row);
 }
+[[gnu::target("avx2")]] void factors_avx2(const DropoutTile& t, float* f) { factors_of_tile(t, f); }
+[[gnu::target("avx512f")]] void factors_avx512(const DropoutTile& t, float* f) { factors_of_tile(t, f); }
 int vector_level() {
   static const int level = __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx2") ? 1 : 0;
   return level;
@@ -184,6 +199,19 @@ void softmax_gradient_rows(const ScoreTile& t, float* s, float* d, const float* 
   if (vector_level() == 1) return gradient_avx2(t, s, d, log_sum_exp, rest, dscores, dscores_row);
 #endif
   gradient_tile(t, s, d, log_sum_exp, rest, dscores, dscores_row);
+}
+
+void draw_factors(const DropoutTile& t, float* factors) {
+#if defined(__x86_64__)
+  if (vector_level() == 2) return factors_avx512(t, factors);
+  if (vector_level() == 1) return factors_avx2(t, factors);
+#endif
+  factors_of_tile(t, factors);
+}
+
+void drop(float* x, const float* factors, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) x[i] = factors[i] > 0 ? x[i] * factors[i] : 0.0f;
 }
 
 }  // namespace mezzo::codegen::cpu
