@@ -117,6 +117,7 @@ const std::vector<Key>& keys() {
       whole("samples", &Options::samples),
       flag("gradient_outputs", &Options::gradient_outputs),
       flag("channels_last", &Options::channels_last),
+      flag("bias_in_products", &Options::bias_in_products),
   };
   return all;
 }

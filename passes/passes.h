@@ -54,6 +54,7 @@ struct Options {
   int64_t samples = 1;                        // in the graph's batch: the weight of its loss in an accumulation window
   bool gradient_outputs = false;              // also with an optimizer
   bool channels_last = true;                  // assign_layout
+  bool bias_in_products = false;              // join_bias: the backend adds a bias while it stores a product
   std::vector<PlanRow>* plan = nullptr;       // filled by assign_precision
 };
 
@@ -102,6 +103,8 @@ void fold_constants(Graph&, const Options&);
 void cse(Graph&, const Options&);
 // NCHW convolutions and windows -> channels-last ones; transposes sink until they cancel.
 void assign_layout(Graph&, const Options&);
+// Products take over the addition of a bias and its rounding, where the backend does both while it stores.
+void join_bias(Graph&, const Options&);
 // Primitives -> Kernel nodes with bodies (codegen/README.md says which bodies are legal).
 void fuse(Graph&, const Options&);
 // A linear order with small peak memory; sets Graph::scheduled.

@@ -35,6 +35,7 @@ const PassRow kPipeline[] = {
     {"assign_layout", assign_layout},
     {"simplify-2", simplify, false, kInSteps},
     {"cse-2", cse, false, kInSteps},
+    {"join_bias", join_bias},
     {"fuse", fuse, false, kInSteps},
     {"schedule", schedule, false, kInSteps},
     {"plan_memory", plan_memory, false, kInSteps},
