@@ -10,8 +10,8 @@ namespace mezzo::ir {
 namespace {
 
 constexpr std::array<std::string_view, 3> kPhases{"forward", "backward", "update"};
-constexpr std::array<std::string_view, 7> kStateKinds{"parameter", "statistic", "slot",       "scaler",
-                                                      "counter",   "key",       "accumulator"};
+constexpr std::array<std::string_view, 8> kStateKinds{"parameter", "statistic", "slot",        "scaler",
+                                                      "counter",   "key",       "accumulator", "copy"};
 
 std::string where(const Graph& graph, const OpDef& op) {
   std::string names;

@@ -44,8 +44,9 @@ std::string_view name(Phase);
 using Origin = std::vector<std::string>;
 Origin merge(const Origin& a, const Origin& b);
 
-// What a state leaf is for. Decides how it starts, whether the optimizer moves it and what a checkpoint calls it.
-enum class StateKind : uint8_t { parameter, statistic, slot, scaler, counter, key, accumulator };
+// What a state leaf is for. Decides how it starts, whether the optimizer moves it and what a checkpoint calls it. A copy
+// is always a parameter rounded to 16 bits.
+enum class StateKind : uint8_t { parameter, statistic, slot, scaler, counter, key, accumulator, copy };
 std::string_view name(StateKind);
 std::optional<StateKind> parse_state_kind(std::string_view);
 

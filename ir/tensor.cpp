@@ -102,6 +102,13 @@ void Tensor::set_int(int64_t i, int64_t v) {
 
 Tensor Tensor::cast(DType to) const {
   Tensor out({to, dims()});
+  if (dtype() == DType::f32 && is_low(to)) {  // whole weights
+    auto from = as<float>();
+    auto bits = out.as<uint16_t>();
+    for (size_t i = 0; i < from.size(); i++)
+      bits[i] = to == DType::bf16 ? f32_to_bf16(from[i]) : f32_to_f16(from[i]);
+    return out;
+  }
   bool exact = !is_float(dtype()) && !is_float(to);
   for (int64_t i = 0; i < count(); i++) {
     if (exact) out.set_int(i, get_int(i));

@@ -85,15 +85,20 @@ Graph accumulate(Graph& micro, const Options& options) {
     const Output& gradient = micro.outputs[at];
     const Node* parameter = parameter_of(micro, gradient);
     if (options.optimizer) {
-      // Keeps the parameter in the graph until add_optimizer updates it.
+      // Keeps the parameter and its copies in the graph until add_optimizer updates them.
       Value kept = copy_state(apply, micro, *parameter, parameter->s("name"), StateKind::parameter);
       apply.updates.push_back({kept.node, kept, false});
+      for (const Node* copy : copies_of(micro, parameter->s("name"))) {
+        Value low = copy_state(apply, micro, *copy, copy->s("name"), StateKind::copy);
+        apply.updates.push_back({low.node, low, false});
+      }
     }
     Value sum =
         sum_over_window(micro, apply, parameter->s("name") + kGradSumSuffix, gradient.value, options.samples);
     apply.outputs.push_back({gradient.name, sum / cast(count, sum.dtype())});
   }
   std::erase_if(micro.outputs, [](const Output& o) { return o.name.starts_with(kGradPrefix); });
+  std::erase_if(micro.updates, [](const Update& u) { return u.value == u.state->out(); });
   return apply;
 }
 

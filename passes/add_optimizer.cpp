@@ -103,7 +103,9 @@ class Optimizer {
     const std::string& name = parameter->s("name");
     const Numbers& step = numbers(type, *parameter);
     Value next = o_.kind == OptimizerKind::sgd ? sgd(name, p, g, step) : adam(name, p, g, step);
-    set(parameter->out(), cast(next, parameter->type().dtype));
+    next = cast(next, parameter->type().dtype);
+    set(parameter->out(), next);
+    for (Node* copy : copies_of(graph_, name)) set(copy->out(), cast(next, copy->type().dtype));
   }
 
  private:

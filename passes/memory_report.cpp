@@ -30,6 +30,7 @@ void add_leaf(MemoryReport& r, const Node& n) {
   switch (*parse_state_kind(n.s("kind"))) {
     case StateKind::parameter: r.parameters += bytes; break;
     case StateKind::slot: r.slots += bytes; break;
+    case StateKind::copy: r.copies += bytes; break;
     case StateKind::accumulator: r.accumulators += bytes; break;
     default: r.statistics += bytes;
   }
@@ -37,9 +38,32 @@ void add_leaf(MemoryReport& r, const Node& n) {
 
 }  // namespace
 
-MemoryReport memory_report(const Graph& planned, size_t entries) {
+std::vector<std::pair<std::string_view, int64_t>> MemoryReport::categories() const {
+  return {{"parameters", parameters},
+          {"copies", copies},
+          {"slots", slots},
+          {"statistics", statistics},
+          {"accumulators", accumulators},
+          {"inputs", inputs},
+          {"constants", constants},
+          {"arena", arena},
+          {"scratch", scratch}};
+}
+
+int64_t MemoryReport::total() const {
+  int64_t sum = 0;
+  for (auto& [what, bytes] : categories()) sum += bytes;
+  return sum;
+}
+
+MemoryReport memory_report(const Graph& planned, const Graph* window_end, size_t entries) {
   MemoryReport r;
   r.arena = planned.arena_bytes;
+  if (window_end) {
+    r.arena = std::max(r.arena, window_end->arena_bytes);
+    for (auto& node : window_end->nodes())
+      if (!is_state(*node) || !planned.find_state(node->s("name"))) add_leaf(r, *node);
+  }
   std::vector<const Node*> launches;
   for (auto& node : planned.nodes()) {
     add_leaf(r, *node);
@@ -81,6 +105,7 @@ std::string to_string(const MemoryReport& r) {
     out += line;
   };
   row("parameters", r.parameters);
+  if (r.copies) row("copies", r.copies);
   row("slots", r.slots);
   row("statistics", r.statistics);
   if (r.accumulators) row("accumulators", r.accumulators);

@@ -122,6 +122,7 @@ const std::vector<Key>& keys() {
        [](const Options& o) {
          return o.numerics == Numerics::strict ? "" : std::string(kNumerics[static_cast<size_t>(o.numerics)]);
        }},
+      flag("bias_in_products", &Options::bias_in_products),
   };
   return all;
 }

@@ -58,6 +58,7 @@ struct Options {
   bool gradient_outputs = false;              // also with an optimizer
   bool channels_last = true;                  // assign_layout
   Numerics numerics = Numerics::strict;       // plan_epilogues
+  bool bias_in_products = false;              // join_bias: the backend adds a bias while it stores a product
   std::vector<PlanRow>* plan = nullptr;       // filled by assign_precision
 };
 
@@ -69,6 +70,8 @@ void recognize(Graph&, const Options&);
 void assign_precision(Graph&, const Options&);
 // Appends the backward graph of output "loss" (seed: LossSeed) and outputs `grad:<name>` for every parameter state.
 void autodiff(Graph&, const Options&);
+// Cast(parameter) to 16 bits -> a state that the optimizer writes in the same pass as the parameter.
+void keep_copies(Graph&, const Options&);
 // With micro-batches, between autodiff and scale_loss: leaves in the graph what one micro-batch does (forward, backward,
 // adding `samples` times loss and gradients to accumulators, pending statistics) and returns the graph that ends a window:
 // loss and gradients as means over all samples of the window, whatever the sizes of its micro-batches, commit of the
@@ -106,6 +109,8 @@ void cse(Graph&, const Options&);
 void assign_layout(Graph&, const Options&);
 // Matrix products and what follows them -> DotEpilogue nodes, as far as the numerics allow.
 void plan_epilogues(Graph&, const Options&);
+// Products take over the addition of a bias and its rounding, where the backend does both while it stores.
+void join_bias(Graph&, const Options&);
 // Primitives -> Kernel nodes with bodies (codegen/README.md says which bodies are legal).
 void fuse(Graph&, const Options&);
 // A linear order with small peak memory; sets Graph::scheduled.

@@ -24,6 +24,7 @@ int64_t place(std::vector<Lifetime>& values, int64_t* bound = nullptr);
 // counted at the launch where most is alive.
 struct MemoryReport {
   int64_t parameters = 0;    // master weights
+  int64_t copies = 0;        // of parameters in 16 bits
   int64_t slots = 0;         // optimizer state
   int64_t statistics = 0;    // BatchNorm and the like, counters, scaler, keys
   int64_t accumulators = 0;  // gradients of accumulation windows
@@ -45,11 +46,12 @@ struct MemoryReport {
   };
   std::vector<Entry> largest;  // of those alive at the peak, by bytes times lifetime
 
-  int64_t total() const {
-    return parameters + slots + statistics + accumulators + inputs + constants + arena + scratch;
-  }
+  // The parts of total(), by the names that docs/memory.md explains.
+  std::vector<std::pair<std::string_view, int64_t>> categories() const;
+  int64_t total() const;
 };
-MemoryReport memory_report(const ir::Graph& planned, size_t entries = 10);
+// With the graph that ends a window of micro-batches, which has states of its own and takes turns in the arena.
+MemoryReport memory_report(const ir::Graph& planned, const ir::Graph* window_end = nullptr, size_t entries = 10);
 std::string to_string(const MemoryReport&);
 
 }  // namespace mezzo::passes

@@ -25,6 +25,8 @@ ir::Value round_in_producer(
     const Site&);  // Cast(f32 result of a 16-bit product) -> the product rounds itself
 ir::Value sink_widening_casts(const Site&);   // movement(Cast up) -> Cast up(movement)
 ir::Value hoist_narrowing_cast(const Site&);  // Cast down(movement) -> movement(Cast down)
+// A movement whose elements all come from inputs or are a fill that `dtype` can hold.
+bool moves(const ir::Node&, ir::DType dtype);
 
 // Movement (simplify_movement.cpp).
 ir::Value drop_movement(const Site&);         // what keeps the row-major order is a Reshape or nothing

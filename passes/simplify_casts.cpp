@@ -51,7 +51,14 @@ Value cast_by(const Site& site, const Node& like, Value v, DType to) {
   return site.to.add(like.op(), {v}, std::move(attrs))->out();
 }
 
-// A movement whose elements all come from inputs or are a fill that `dtype` can hold.
+int64_t elements_read(const Node& node) {
+  int64_t n = 0;
+  for (const Value& v : node.inputs()) n += v.type().count();
+  return n;
+}
+
+}  // namespace
+
 bool moves(const Node& node, DType dtype) {
   if (node.op().meaning != ir::Meaning::index || node.input_count() == 0) return false;
   for (const Value& v : node.inputs())
@@ -61,14 +68,6 @@ bool moves(const Node& node, DType dtype) {
   ir::IndexMap map = node.op().index(node, at);
   return !map.value && ir::round_to(map.fill, dtype) == map.fill;
 }
-
-int64_t elements_read(const Node& node) {
-  int64_t n = 0;
-  for (const Value& v : node.inputs()) n += v.type().count();
-  return n;
-}
-
-}  // namespace
 
 Value drop_cast(const Site& site) {
   if (!is_cast(site.node)) return {};

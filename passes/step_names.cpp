@@ -23,4 +23,19 @@ Value find_or_make_state(Graph& graph, const char* name, Type type, StateKind ki
   return graph.state(name, std::move(type), kind, init);
 }
 
+std::string copy_name(const std::string& parameter, ir::DType low) {
+  return concat(parameter, ".", ir::name(low));
+}
+
+std::string copied_parameter(const std::string& copy) { return copy.substr(0, copy.rfind('.')); }
+
+std::vector<ir::Node*> copies_of(const ir::Graph& graph, const std::string& parameter) {
+  std::vector<ir::Node*> out;
+  for (ir::DType low : {ir::DType::bf16, ir::DType::f16})
+    if (ir::Node* copy = graph.find_state(copy_name(parameter, low));
+        copy && copy->s("kind") == ir::name(ir::StateKind::copy))
+      out.push_back(copy);
+  return out;
+}
+
 }  // namespace mezzo::passes

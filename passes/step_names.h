@@ -36,6 +36,12 @@ inline constexpr const char* kGradSumSuffix =
     ".grad_sum";  // parameter +: sum over samples of its scaled gradient
 inline constexpr const char* kPendingSuffix = ".pending";  // state +: its value if the window commits
 
+// The state that holds a parameter in 16 bits, and the other way round.
+std::string copy_name(const std::string& parameter, ir::DType low);
+std::string copied_parameter(const std::string& copy);
+// The copies of a parameter that the graph has.
+std::vector<ir::Node*> copies_of(const ir::Graph& graph, const std::string& parameter);
+
 // Positions in graph.outputs of the gradients, in order of the parameters' names.
 std::vector<size_t> gradient_outputs(const ir::Graph& graph);
 // The parameter state that output `grad:<name>` belongs to.

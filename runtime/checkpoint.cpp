@@ -79,6 +79,7 @@ void write_checkpoint(const std::string& path, const Session& session, const std
   std::map<std::string, const ir::Tensor*> tensors;
   Json hashes = Json::object();
   for (auto& [name, value] : session.states().all()) {
+    if (session.states().is_copy(name)) continue;  // the parameters say it all
     tensors[name] = &value;
     hashes[name] = hash_of(value);
   }

@@ -110,14 +110,17 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
   collect_states(out.states, graphs.step);
   if (graphs.window) collect_states(out.states, *graphs.window);
   const bool planned = effective.device != Device::reference;
-  if (planned) out.memory = passes::memory_report(graphs.step);
+  if (planned) out.memory = passes::memory_report(graphs.step, graphs.window ? &*graphs.window : nullptr);
   out.program = make_program(std::move(graphs.step), effective, device);
-  if (planned) out.memory.scratch = out.program->arena_bytes() - out.memory.arena;
+  if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective, device);
+  int64_t arena = 0;
+  for (auto* program : {&out.program, &out.window_end})
+    if (*program) arena = std::max(arena, (*program)->arena_bytes());
+  if (planned) out.memory.scratch = arena - out.memory.arena;
   if (!effective.dump_dir.empty()) {
     write_atomically(effective.dump_dir + "/plan.txt", passes::write_plan(out.plan, pass.low));
     write_atomically(effective.dump_dir + "/memory.txt", passes::to_string(out.memory));
   }
-  if (graphs.window) out.window_end = make_program(std::move(*graphs.window), effective, device);
 #ifdef __GLIBC__
   malloc_trim(0);  // what passes and code generator have freed goes back before the step takes its memory
 #endif

@@ -60,14 +60,13 @@ void require_memory(codegen::Device* device, const Compiled& c, int64_t missing_
   int64_t need = missing_states + std::max<int64_t>(0, arena - arena_bytes) + m.inputs + m.constants;
   int64_t free = device->free_bytes();
   if (need <= free) return;
-  throw Error(
-      ErrorCode::out_of_memory,
-      concat("the step needs ", need, " bytes of the device's memory, ", free, " are free: parameters ",
-             m.parameters, ", optimizer slots ", m.slots, ", statistics ", m.statistics, ", accumulators ",
-             m.accumulators, ", inputs ", m.inputs, ", constants ", m.constants, ", arena ", arena,
-             " (at its peak: activations ", m.activations, ", gradients ", m.gradients, ", results ",
-             m.results, ", temporaries ", m.temporaries, ")"),
-      "cuda", "use a smaller batch, or several with --accumulate, or a 16-bit precision");
+  std::string parts;
+  for (auto& [what, bytes] : m.categories()) parts += concat(parts.empty() ? "" : ", ", what, " ", bytes);
+  throw Error(ErrorCode::out_of_memory,
+              concat("the step needs ", need, " bytes of the device's memory, ", free, " are free: ", parts,
+                     " (at the arena's peak: activations ", m.activations, ", gradients ", m.gradients,
+                     ", results ", m.results, ", temporaries ", m.temporaries, ")"),
+              "cuda", "use a smaller batch, or several with --accumulate, or a 16-bit precision");
 }
 
 double milliseconds_since(std::chrono::steady_clock::time_point start) {
@@ -104,6 +103,10 @@ const Compiled& Session::prepare(const Signature& signature, Purpose purpose, co
   auto found = programs_.find({purpose, signature});
   if (found != programs_.end()) return found->second;
   Compiled compiled = compile_step(*model_, signature, options_, purpose, values, device_);
+  if (tell_plan_ && purpose <= Purpose::window && compiled.memory.total() > told_bytes_) {
+    told_bytes_ = compiled.memory.total();
+    tell_plan_(compiled.memory);
+  }
   require_memory(device_.get(), compiled, states_.missing_bytes(compiled.states), arena_.bytes());
   states_.adopt(compiled.states);
   compiling_ms_ += compiled.milliseconds;

@@ -1,5 +1,6 @@
 // session.h: a model in training: what stands behind mezzo::Trainer and the command line.
 #pragma once
+#include <functional>
 #include <map>
 #include <memory>
 #include <set>
@@ -50,6 +51,8 @@ class Session {
   void prepare_from_options();
   // Compiles what `purpose` needs for batches of this signature, unless that is there already.
   const Compiled& prepare(const Signature& signature, Purpose purpose, const Arrays& values = {});
+  // `told` is called with the plan of a training step before its memory is taken, when it is larger than those before.
+  void tell_plans(std::function<void(const passes::MemoryReport&)> told) { tell_plan_ = std::move(told); }
 
   // Of the next step; and what the schedule multiplies.
   double lr() const;
@@ -110,6 +113,8 @@ class Session {
   int64_t draws_ = 0;
   std::optional<Window> staged_;
   bool under_way_ = false;  // a step is
+  std::function<void(const passes::MemoryReport&)> tell_plan_;
+  int64_t told_bytes_ = 0;  // of the largest plan told
 };
 
 // The learning rate the optimizer starts with.

@@ -119,6 +119,7 @@ StepGraph build_step_graph(const LoadedModel& model, const Signature& signature,
 passes::Options pass_options(const CompileOptions& options, Purpose purpose, int64_t samples) {
   passes::Options out;
   out.samples = samples;
+  out.bias_in_products = options.device == Device::cpu;
   if (!is_training(purpose)) return out;
   if (options.precision == Precision::bf16) out.low = ir::DType::bf16;
   if (options.precision == Precision::fp16) out.low = ir::DType::f16;

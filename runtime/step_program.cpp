@@ -2,9 +2,12 @@
 
 #include <cstring>
 #include <new>
+#include <set>
+#include <utility>
 
 #include "ir/eval.h"
 #include "ir/op.h"
+#include "passes/step_names.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -18,6 +21,7 @@ class ReferenceProgram : public StepProgram {
     for (const Port& s : states_) all.insert_or_assign(s.name, states.at(s.name));
     ir::EvalResult result = ir::evaluate(graph_, all, ir::EvalMode::rounded);
     for (auto& [name, value] : result.updates) states.at(name) = std::move(value);
+    states.renew_copies(states_);
     return std::move(result.outputs);
   }
   Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>&) override {
@@ -70,6 +74,7 @@ class BackendProgram : public StepProgram {
       program_->run(bindings);
     for (const Port& p : states_)
       if (p.updated) states.written(p.name);
+    states.renew_copies(states_);
     return outputs;
   }
 
@@ -93,9 +98,15 @@ class BackendProgram : public StepProgram {
 }  // namespace
 
 void States::adopt(const ir::Graph& graph) {
+  std::vector<const ir::Node*> copies;
   for (auto& node : graph.nodes()) {
     if (!ir::is_state(*node)) continue;
-    auto [entry, fresh] = values_.try_emplace(node->s("name"));
+    const std::string& name = node->s("name");
+    if (node->s("kind") == ir::name(ir::StateKind::copy)) {
+      copies.push_back(node.get());
+      continue;
+    }
+    auto [entry, fresh] = values_.try_emplace(name);
     if (fresh) entry->second = ir::initial_value(graph, *node);
     if (restored_ && entry->second.type() != node->type())
       throw Error(
@@ -106,19 +117,36 @@ void States::adopt(const ir::Graph& graph) {
     check(entry->second.type() == node->type(), "state '", entry->first, "' is ",
           ir::to_string(entry->second.type()), " and ", ir::to_string(node->type()));
   }
+  for (const ir::Node* node : copies) {
+    const std::string& name = node->s("name");
+    const std::string from = passes::copied_parameter(name);
+    if (copies_.emplace(name, from).second)
+      values_[name] = std::as_const(*this).at(from).cast(node->type().dtype);
+  }
 }
 
 void States::restore(Arrays values) {
   for (auto& [name, value] : values_) {
     auto found = values.find(name);
-    if (found == values.end() || found->second.type() != value.type())
+    if (!is_copy(name) && (found == values.end() || found->second.type() != value.type()))
       throw Error(ErrorCode::bad_input,
                   concat("the checkpoint has no state '", name, "' of type ", ir::to_string(value.type())),
                   name);
   }
+  for (auto& [copy, from] : copies_) values[copy] = values.at(from).cast(type(copy).dtype);
   values_ = std::move(values);
   for (auto& [name, mirror] : mirrors_) mirror.newer = Newer::host;
   restored_ = true;
+}
+
+void States::renew_copies(const std::vector<Port>& ports) {
+  if (copies_.empty()) return;
+  std::set<std::string> updated;
+  for (const Port& p : ports)
+    if (p.updated) updated.insert(p.name);
+  for (auto& [copy, from] : copies_)
+    if (updated.count(from) && !updated.count(copy))
+      set(copy, std::as_const(*this).at(from).cast(type(copy).dtype));
 }
 
 void States::fetch(const std::string& name) const {

@@ -13,6 +13,12 @@
 
 namespace mezzo::runtime {
 
+struct Port {
+  std::string name;
+  ir::Type type;
+  bool updated = false;  // of a state: the graph gives it a new value
+};
+
 // The values that outlive a step, by name: parameters, statistics, optimizer slots, counters. Several graphs
 // (one per input signature, the evaluation graph ...) read and update the same ones. Storage is 64-byte
 // aligned.
@@ -30,6 +36,8 @@ class States {
   // them has another type than before.
   void restore(Arrays values);
   bool has(const std::string& name) const { return values_.count(name) > 0; }
+  // Whether it is a parameter in 16 bits: adopt() and restore() make those from the parameters.
+  bool is_copy(const std::string& name) const { return copies_.count(name) > 0; }
   ir::Tensor& at(const std::string& name);  // to be changed
   const ir::Tensor& at(const std::string& name) const;
   void set(const std::string& name, ir::Tensor value);  // of the same type
@@ -46,6 +54,9 @@ class States {
   std::byte* host_copy(const std::string& name);
   // A program has written storage and host copy.
   void written(const std::string& name);
+  // After a run of a program with these states: makes the copies anew whose parameters it has updated without them,
+  // because it reads no 16-bit copy of them where another program does.
+  void renew_copies(const std::vector<Port>& ports);
 
  private:
   enum class Newer : uint8_t { host, device, neither };
@@ -59,6 +70,7 @@ class States {
   std::shared_ptr<codegen::Device> device_;           // null: the host's memory is the device's
   mutable std::map<std::string, ir::Tensor> values_;  // on the host
   mutable std::map<std::string, Mirror> mirrors_;     // on the device, of those that a program has used
+  std::map<std::string, std::string> copies_;         // by name: the parameter
   bool restored_ = false;
 };
 
@@ -75,12 +87,6 @@ class Arena {
   std::shared_ptr<codegen::Device> device_;
   codegen::DeviceMemory on_device_;
   ir::Tensor storage_;
-};
-
-struct Port {
-  std::string name;
-  ir::Type type;
-  bool updated = false;  // of a state: the graph gives it a new value
 };
 
 // What is special about one run.

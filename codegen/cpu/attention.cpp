@@ -31,6 +31,7 @@ class AttentionLaunch : public Launch {
       : s_(ir::attention_sizes(n)),
         type_(n.in_type(In::q).dtype),
         mask_(ir::attention_mask_input(n)),
+        key_(ir::attention_key_input(n)),
         inputs_(n.input_count()),
         threads_(threads) {}
 
@@ -73,6 +74,18 @@ class AttentionLaunch : public Launch {
     t.mask_row = s_.mask[2], t.mask_column = s_.mask[3];
     return t;
   }
+  // What the Dropout multiplies the weights of that tile by.
+  void draw(std::byte* const* arguments, int64_t b, int64_t h, int64_t i, int64_t rows, int64_t j,
+            int64_t columns, float* factors) const {
+    const auto* key = reinterpret_cast<const uint32_t*>(arguments[key_]);
+    const int64_t first = ((b * s_.heads + h) * s_.queries + i) * s_.keys + j;
+    draw_factors(
+        {rows, columns, static_cast<uint32_t>(first), static_cast<uint32_t>(s_.keys),
+         key[0] ^ s_.dropout->stream, key[1], s_.dropout->threshold, static_cast<float>(s_.dropout->factor)},
+        factors);
+  }
+  // Floats for the factors of a tile.
+  int64_t factor_room() const { return s_.dropout ? kQueries * kKeys : 0; }
   // Keys that the queries [i, i + rows) may see.
   bool sees(int64_t i, int64_t rows, int64_t j, int64_t columns) const {
     return s_.first_key(i) < j + columns && s_.last_key(i + rows) > j;
@@ -84,7 +97,7 @@ class AttentionLaunch : public Launch {
 
   ir::AttentionSizes s_;
   ir::DType type_;
-  size_t mask_, inputs_;
+  size_t mask_, key_, inputs_;
   Threads threads_;
 };
 
@@ -95,7 +108,8 @@ class Forward : public AttentionLaunch {
     keys_ = scores_ + room(kQueries * kKeys);
     sums_ = keys_ + room(kKeys * std::max(s_.head, s_.value));
     rows_ = sums_ + room(kQueries * s_.value);
-    per_thread_ = rows_ + 3 * room(kQueries);
+    factors_ = rows_ + 3 * room(kQueries);
+    per_thread_ = factors_ + room(factor_room());
     scratch_bytes = per_thread_ * threads_.count;
     info.detail = "tiled attention";
     info.flops = 2 * s_.batch * s_.heads * s_.queries * s_.keys * (s_.head + s_.value);
@@ -130,6 +144,10 @@ class Forward : public AttentionLaunch {
       k.transposed = true;
       multiply_tile(n, columns, s_.head, q, k, false, s, columns);
       softmax_rows(tile(arguments[mask_], b, h, first, n, j, columns), s, top, sum, shrink);
+      if (s_.dropout) {
+        draw(arguments, b, h, first, n, j, columns, at(factors_));
+        drop(s, at(factors_), n * columns);
+      }
       for (int64_t i = 0; i < n; i++)
         if (shrink[i] != 1)
           for (int64_t e = 0; e < s_.value; e++) sums[i * s_.value + e] *= shrink[i];
@@ -146,14 +164,16 @@ class Forward : public AttentionLaunch {
     store(sums, s_.value, arguments[inputs_], s_.y, b, h, first, n, s_.value);
   }
 
-  int64_t scores_, keys_, sums_, rows_, per_thread_;  // byte offsets into a thread's scratch
+  int64_t scores_, keys_, sums_, rows_, factors_, per_thread_;  // byte offsets into a thread's scratch
 };
 
 // One unit is a head of K and V with the heads of Q that share it: it owns what it writes.
 class Backward : public AttentionLaunch {
  public:
   Backward(const ir::Node& n, Threads threads)
-      : AttentionLaunch(n, threads), gives_scores_(n.i("scores") != 0) {
+      : AttentionLaunch(n, threads),
+        gives_scores_(n.i("scores") != 0),
+        has_d_log_sum_(n.has(In::d_log_sum_exp)) {
     for (auto [offset, floats] : {std::pair(&q_, kQueries * s_.head),
                                   {&dy_, kQueries * s_.value},
                                   {&k_, kKeys * s_.head},
@@ -162,6 +182,7 @@ class Backward : public AttentionLaunch {
                                   {&dv_, kKeys * s_.value},
                                   {&p_, kQueries * kKeys},
                                   {&ds_, kQueries * kKeys},
+                                  {&factors_, factor_room()},
                                   {&rest_, s_.group() * s_.queries},
                                   {&dq_, s_.group() * s_.queries * s_.head}}) {
       *offset = per_thread_;
@@ -213,7 +234,7 @@ class Backward : public AttentionLaunch {
   void find_rest(std::byte* const* arguments, std::byte* scratch, int64_t b, int64_t h, int64_t r) const {
     float* rest = at(scratch, rest_) + r * s_.queries;
     const auto* extra =
-        inputs_ > In::d_log_sum_exp ? reinterpret_cast<const float*>(arguments[In::d_log_sum_exp]) : nullptr;
+        has_d_log_sum_ ? reinterpret_cast<const float*>(arguments[In::d_log_sum_exp]) : nullptr;
     if (extra) extra += (b * s_.heads + h) * s_.queries;
     for (int64_t i = 0; i < s_.queries; i += kQueries) {
       const int64_t n = std::min(kQueries, s_.queries - i);
@@ -236,10 +257,15 @@ class Backward : public AttentionLaunch {
     kt.transposed = vt.transposed = true;
     multiply_tile(n, columns, s_.head, q, kt, false, p, columns);
     multiply_tile(n, columns, s_.value, dy, vt, false, ds, columns);
+    if (s_.dropout) {
+      draw(arguments, b, h, i, n, j, columns, at(scratch, factors_));
+      drop(ds, at(scratch, factors_), n * columns);
+    }
     const int64_t row = (b * s_.heads + h) * s_.queries + i;
     softmax_gradient_rows(tile(arguments[mask_], b, h, i, n, j, columns), p, ds,
                           reinterpret_cast<const float*>(arguments[In::log_sum_exp]) + row,
                           at(scratch, rest_) + r * s_.queries + i, scores_at(arguments, row, j), s_.keys);
+    if (s_.dropout) drop(p, at(scratch, factors_), n * columns);
     multiply_tile(columns, s_.value, n, {p, columns, true}, dy, true, at(scratch, dv_), s_.value);
     multiply_tile(columns, s_.head, n, {ds, columns, true}, q, true, at(scratch, dk_), s_.head);
     multiply_tile(n, s_.head, columns, {ds, columns}, k, true,
@@ -255,8 +281,8 @@ class Backward : public AttentionLaunch {
       std::fill_n(scores_at(arguments, (b * s_.heads + h) * s_.queries + a, j), columns, 0.0f);
   }
 
-  bool gives_scores_;
-  int64_t q_, dy_, k_, v_, dk_, dv_, p_, ds_, rest_, dq_;  // byte offsets into a thread's scratch
+  bool gives_scores_, has_d_log_sum_;
+  int64_t q_, dy_, k_, v_, dk_, dv_, p_, ds_, factors_, rest_, dq_;  // byte offsets into a thread's scratch
   int64_t per_thread_ = 0;
 };
 

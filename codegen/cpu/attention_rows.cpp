@@ -5,6 +5,8 @@
 #include <cmath>
 #include <limits>
 
+#include "ir/philox.h"
+
 namespace mezzo::codegen::cpu {
 namespace {
 
@@ -142,6 +144,48 @@ constexpr int kLanes = 16;  // of sums and maxima: as many as the widest vector 
   }
 }
 
+constexpr int kDrawn =
+    32;  // at once: several vectors, so that one multiplication does not wait for the one before
+
+// ir::philox of `first` and the places behind it, round by round: a loop over lanes is what makes vectors.
+[[gnu::always_inline]] inline void draw_lanes(uint32_t first, uint32_t step, uint32_t key, uint32_t* left) {
+  uint32_t right[kDrawn];
+  for (uint32_t l = 0; l < kDrawn; l++) left[l] = first + l, right[l] = step;
+  for (int round = 0; round < ir::kPhiloxRounds; round++, key += ir::kPhiloxKeyStep)
+#pragma omp simd
+    for (int l = 0; l < kDrawn; l++) {
+      const uint64_t product = uint64_t{left[l]} * ir::kPhiloxMultiplier;
+      left[l] = static_cast<uint32_t>(product >> 32) ^ key ^ right[l];
+      right[l] = static_cast<uint32_t>(product);
+    }
+}
+
+[[gnu::always_inline]] inline void factors_of_tile(const DropoutTile& t, float* factors) {
+  uint32_t bits[kDrawn];
+  const auto threshold = static_cast<int32_t>(t.threshold);  // of 24 bits
+  const auto factor = std::bit_cast<uint32_t>(t.factor);
+  for (int64_t i = 0; i < t.rows; i++, factors += t.columns)
+    for (int64_t j = 0; j < t.columns; j += kDrawn) {
+      draw_lanes(t.first + static_cast<uint32_t>(i) * t.row + static_cast<uint32_t>(j), t.step, t.seed, bits);
+      float kept[kDrawn];
+#pragma omp simd
+      for (int l = 0; l < kDrawn; l++) {
+        const uint32_t dropped = static_cast<int32_t>(bits[l] >> 8) < threshold ? ~0u : 0u;
+        kept[l] = std::bit_cast<float>(factor & ~dropped);
+      }
+      std::copy_n(kept, std::min<int64_t>(kDrawn, t.columns - j), factors + j);
+    }
+}
+
+// Chosen on the bits, as in exp_nonpositive.
+[[gnu::always_inline]] inline void drop_values(float* x, const float* factors, int64_t n) {
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    const uint32_t kept = std::bit_cast<uint32_t>(factors[i]) != 0 ? ~0u : 0u;
+    x[i] = std::bit_cast<float>(std::bit_cast<uint32_t>(x[i] * factors[i]) & kept);
+  }
+}
+
 // The same code for the vectors of newer machines; products and sums are not contracted, so that all give the
 // same bits.
 #if defined(__x86_64__)
@@ -161,6 +205,10 @@ constexpr int kLanes = 16;  // of sums and maxima: as many as the widest vector 
                                                 const float* r, float* ds, int64_t row) {
   gradient_tile(t, s, d, l, r, ds, row);
 }
+[[gnu::target("avx2")]] void factors_avx2(const DropoutTile& t, float* f) { factors_of_tile(t, f); }
+[[gnu::target("avx512f")]] void factors_avx512(const DropoutTile& t, float* f) { factors_of_tile(t, f); }
+[[gnu::target("avx2")]] void drop_avx2(float* x, const float* f, int64_t n) { drop_values(x, f, n); }
+[[gnu::target("avx512f")]] void drop_avx512(float* x, const float* f, int64_t n) { drop_values(x, f, n); }
 int vector_level() {
   static const int level = __builtin_cpu_supports("avx512f") ? 2 : __builtin_cpu_supports("avx2") ? 1 : 0;
   return level;
@@ -184,6 +232,22 @@ void softmax_gradient_rows(const ScoreTile& t, float* s, float* d, const float* 
   if (vector_level() == 1) return gradient_avx2(t, s, d, log_sum_exp, rest, dscores, dscores_row);
 #endif
   gradient_tile(t, s, d, log_sum_exp, rest, dscores, dscores_row);
+}
+
+void draw_factors(const DropoutTile& t, float* factors) {
+#if defined(__x86_64__)
+  if (vector_level() == 2) return factors_avx512(t, factors);
+  if (vector_level() == 1) return factors_avx2(t, factors);
+#endif
+  factors_of_tile(t, factors);
+}
+
+void drop(float* x, const float* factors, int64_t n) {
+#if defined(__x86_64__)
+  if (vector_level() == 2) return drop_avx512(x, factors, n);
+  if (vector_level() == 1) return drop_avx2(x, factors, n);
+#endif
+  drop_values(x, factors, n);
 }
 
 }  // namespace mezzo::codegen::cpu

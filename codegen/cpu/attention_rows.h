@@ -27,4 +27,16 @@ void softmax_rows(const ScoreTile& t, float* s, float* top, float* sum, float* s
 void softmax_gradient_rows(const ScoreTile& t, float* s, float* d, const float* log_sum_exp,
                            const float* rest, float* dscores, int64_t dscores_row);
 
+// A tile of a Dropout of the weights: the place of its first element among all weights, those in a row of them, and what
+// decides (ir/philox.h).
+struct DropoutTile {
+  int64_t rows, columns;
+  uint32_t first, row, seed, step, threshold;
+  float factor;
+};
+// What the weights of the tile are multiplied by: 0 or t.factor.
+void draw_factors(const DropoutTile& t, float* factors);
+// The same for `x`, n elements; a dropped one is 0 whatever it was.
+void drop(float* x, const float* factors, int64_t n);
+
 }  // namespace mezzo::codegen::cpu

@@ -3,6 +3,7 @@
 
 #include "codegen/cuda/own_kernels.h"
 #include "codegen/cuda/text_emitter.h"
+#include "ir/philox.h"
 
 namespace mezzo::codegen::cuda {
 namespace {
@@ -26,6 +27,13 @@ std::string sizes_text(const std::string& name, const ir::AttentionSizes& s, DTy
   constant("i32", "kValue", s.value);
   constant("i32", "kMask", s.has_mask ? 1 + s.mask_is_float : 0);
   constant("bool", "kSoftcap", s.softcap > 0);
+  constant("bool", "kDrops", s.dropout.has_value());
+  const ir::AttentionDropout dropout = s.dropout.value_or(ir::AttentionDropout{});
+  constant("u32", "kStream", dropout.stream);
+  constant("u32", "kThreshold", dropout.threshold);
+  constant("u32", "kMultiplier", ir::kPhiloxMultiplier);
+  constant("u32", "kKeyStep", ir::kPhiloxKeyStep);
+  constant("i32", "kRounds", ir::kPhiloxRounds);
   constant("i64", "kLower", s.lower);
   constant("i64", "kUpper", s.upper);
   std::string_view letters = "qkvy";
@@ -36,7 +44,8 @@ std::string sizes_text(const std::string& name, const ir::AttentionSizes& s, DTy
     constant("i64", concat(letters[i], 2), strides[i]->row);
     constant("i64", concat("m", i), s.mask[i]);
   }
-  for (auto [what, v] : {std::pair("scale", s.scale), std::pair("softcap", s.softcap)})
+  for (auto [what, v] :
+       {std::pair("scale", s.scale), std::pair("softcap", s.softcap), std::pair("factor", dropout.factor)})
     text += concat("  static DEVICE Sum ", what, "() { return ", literal(sum, {v, 0}), "; }\n");
   return text + "};\n";
 }
@@ -49,7 +58,8 @@ class AttentionWriter {
         type_(node.in_type(In::q).dtype),
         sum_(ir::compute_type(type_)),
         name_(concat("k", number)),
-        mask_(ir::attention_mask_input(node)) {
+        mask_(ir::attention_mask_input(node)),
+        key_(ir::attention_key_input(node)) {
     constexpr int64_t kMost = int64_t{1} << 30;
     if (s_.batch * s_.heads * s_.queries > kMost || s_.batch * s_.kv_heads * s_.keys > kMost ||
         s_.head > 512 || s_.value > 512)
@@ -102,6 +112,7 @@ class AttentionWriter {
     std::string function = concat(name_, "_", out_.launches.size()), list;
     std::vector<int> arguments{In::q, In::k, In::v};
     if (s_.has_mask) arguments.push_back(static_cast<int>(mask_));
+    if (s_.dropout) arguments.push_back(static_cast<int>(key_));
     arguments.insert(arguments.end(), read.begin(), read.end());
     size_t fetched = arguments.size();
     also.insert(also.begin(), main_result);
@@ -114,7 +125,8 @@ class AttentionWriter {
         concat("KERNEL(", 32 * kWarps, ")\n", function, "(", list, ") {\n  const i32 n = block_number() * ",
                kWarps, " + thread_number() / 32;\n  if (n >= ", count, ") return;\n  const Attention<", name_,
                "_sizes, ", ir::name(type_), ", ", mask, "> attention = {a0, a1, a2, ",
-               s_.has_mask ? at(static_cast<int>(mask_)) : "nullptr", "};\n  attention.", call(), ";\n}\n");
+               s_.has_mask ? at(static_cast<int>(mask_)) : "nullptr", ", ",
+               s_.dropout ? at(static_cast<int>(key_)) : "nullptr", "};\n  attention.", call(), ";\n}\n");
     auto blocks = static_cast<unsigned>((count + kWarps - 1) / kWarps);
     out_.launches.push_back({function, {blocks}, {32 * kWarps}, 0, std::move(arguments)});
   }
@@ -123,7 +135,7 @@ class AttentionWriter {
   ir::AttentionSizes s_;
   DType type_, sum_;
   std::string name_;
-  size_t mask_;
+  size_t mask_, key_;
   KernelSource out_;
 };
 

@@ -57,6 +57,7 @@ struct Attention {
   using Values = LanePart<ACC, S::kValue>;
   const T *q, *k, *v;
   const MASK* mask;
+  const u32* random;  // seed and step
 
   static DEVICE i64 q_at(const AttentionRow& r) { return r.batch * S::q0 + r.head * S::q1 + r.row * S::q2; }
   static DEVICE i64 k_at(i32 b, i32 g, i32 j) { return b * S::k0 + g * S::k1 + j * S::k2; }
@@ -84,6 +85,19 @@ struct Attention {
     }
     return product + more;
   }
+  // What the Dropout makes of the weight of query r and key j, as ir/philox.h says.
+  DEVICE ACC dropped(ACC x, const AttentionRow& r, i32 j) const {
+    if (!S::kDrops) return x;
+    u32 left = (u32)(((i64)(r.batch * S::kHeads + r.head) * S::kQueries + r.row) * S::kKeys + j), right = fetch(random + 1);
+    u32 key = fetch(random) ^ S::kStream;
+    UNROLL for (i32 round = 0; round < S::kRounds; round++) {
+      const u32 high = op_mul_high(left, S::kMultiplier), low = left * S::kMultiplier;
+      left = high ^ key ^ right;
+      right = low;
+      key += S::kKeyStep;
+    }
+    return left >> 8 >= S::kThreshold ? x * S::factor() : (ACC)0;
+  }
   static DEVICE ACC nothing() { return -(ACC)float_of(0x7f800000u); }
   // Keys that query `row` may see, and queries that may see key `row`.
   static DEVICE i32 first_of(i64 row, i64 below) { return row + below > 0 ? (i32)(row + below) : 0; }
@@ -109,7 +123,7 @@ struct Attention {
       const ACC now = s > top ? s : top, old = exp_of(top - now), share = exp_of(s - now);
       total = total * old + share;
       sum.scale(old);
-      sum.add(value, share);
+      sum.add(value, dropped(share, r, j));
       top = now;
     }
     sum.write(y + y_at(r), total > 0 ? 1 / total : (ACC)1);
@@ -136,7 +150,7 @@ struct Attention {
         key.read(k + k_at(r.batch, r.head / S::kGroup, j));
         value.read(v + v_at(r.batch, r.head / S::kGroup, j));
         const ACC share = exp_of(score(query.dot(key), more, slope) - total);
-        ds = share * (down.dot(value) - rest);
+        ds = share * (dropped(down.dot(value), r, j) - rest);
         sum.add(key, ds * slope * S::scale());
       }
       if (scores && thread_number() % 32 == 0) store(scores + ((i64)n * S::kKeys + j), ds);
@@ -166,8 +180,8 @@ struct Attention {
         query.read(q + q_at(r));
         down.read(dy + y_at(r));
         const ACC share = exp_of(score(query.dot(key), more, slope) - total);
-        value_sum.add(down, share);
-        const ACC ds = share * (down.dot(value) - fetch(rests + row));
+        value_sum.add(down, dropped(share, r, j));
+        const ACC ds = share * (dropped(down.dot(value), r, j) - fetch(rests + row));
         key_sum.add(query, ds * slope * S::scale());
       }
     key_sum.write(dk + k_at(own.batch, own.head, j), 1);

@@ -254,7 +254,8 @@ std::optional<AttentionPlan> plan_attention(const ir::Node& node) {
   p.inputs = node.input_count();
   p.causal = s.upper == 0 && s.queries == s.keys;
   const bool whole_band = s.lower <= 1 - s.queries && (p.causal || s.upper >= s.keys - 1);
-  const bool plain = !s.has_mask && s.softcap == 0 && s.heads == s.kv_heads && s.head == s.value;
+  const bool plain =
+      !s.has_mask && !s.dropout && s.softcap == 0 && s.heads == s.kv_heads && s.head == s.value;
   const bool given = !p.gradient || (!node.has(In::d_log_sum_exp) && node.output_count() == 3);
   if (!whole_band || !plain || !given || s.head % kRowUnit != 0 || s.head > kLongestRow) return std::nullopt;
   if (s.batch * s.heads * s.queries * s.keys == 0) return std::nullopt;

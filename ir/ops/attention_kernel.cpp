@@ -9,9 +9,12 @@
 // A query that sees no key gets 0, LogSumExp -inf, and no gradient. With narrow_weights (excess numerics)
 // whoever computes them may round the weights P, and dS, to the operands' type before they are multiplied;
 // the evaluator does not.
+// With ratio > 0 a Dropout stands between softmax and V, as the op of that name with this ratio and stream:
+// the weights [B, H, S, T] are multiplied by D, 0 or 1 / (1 - ratio), which the random key decides.
 //
-// The gradient computes P = exp(S - LogSumExp) again: with dP = dY V^T and r = rowsum(dY * Y) - dLogSumExp it
-// is dS = P * (dP - r), dQ = scale * dS K, dK = scale * dS^T Q, dV = P^T dY.
+// The gradient computes P = exp(S - LogSumExp) again, and D: with dP = D * dY V^T and
+// r = rowsum(dY * Y) - dLogSumExp it is dS = P * (dP - r), dQ = scale * dS K, dK = scale * dS^T Q,
+// dV = (D * P)^T dY.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -19,6 +22,7 @@
 #include "ir/attention.h"
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/philox.h"
 
 namespace mezzo::ir {
 
@@ -33,6 +37,8 @@ const std::vector<AttrSpec> kAttrs = {{"scale", 1.0},
                                       {"softcap", 0.0},
                                       {"lower", 0, AttrSpec::optional},
                                       {"upper", 0, AttrSpec::optional},
+                                      {"ratio", 0.0},
+                                      {"stream", 0},
                                       {"inner_heads", Ints{}},
                                       {"narrow_weights", 0}};
 
@@ -64,6 +70,12 @@ void check_operands(const Node& n) {
   require(kd[0] == qd[0] && vd[0] == qd[0] && kd[1] == vd[1] && kd[2] == vd[2] && kd[3] == qd[3], "operands ",
           to_string(q), ", ", to_string(k), " and ", to_string(v), " do not fit together");
   require(kd[1] >= 1 && qd[1] % kd[1] == 0, kd[1], " key heads do not divide ", qd[1], " query heads");
+  require(n.f("ratio") >= 0 && n.f("ratio") <= 1, "ratio ", n.f("ratio"), " is not in [0, 1]");
+  const size_t key = attention_key_input(n);
+  require(n.has(key) == (n.f("ratio") > 0), "a ratio above 0 and a random key come together");
+  if (n.has(key))
+    require(n.in_type(key) == Type{DType::u32, {2}}, "the random key is ", to_string(n.in_type(key)),
+            ", expected u32[2]");
   const size_t position = attention_mask_input(n);
   if (!n.has(position)) return;
   const Type& mask = n.in_type(position);
@@ -91,10 +103,23 @@ struct Reader {
   const std::vector<const Tensor*>& in;
   std::vector<T> q, k, v;
   const Tensor* mask = nullptr;
+  uint32_t seed = 0, step = 0;
 
   Reader(const Node& n, const std::vector<const Tensor*>& inputs)
       : s(attention_sizes(n)), in(inputs), q(all(In::q)), k(all(In::k)), v(all(In::v)) {
     if (s.has_mask) mask = inputs[attention_mask_input(n)];
+    if (!s.dropout) return;
+    const Tensor& key = *inputs[attention_key_input(n)];
+    seed = static_cast<uint32_t>(key.get_int(0)) ^ s.dropout->stream;
+    step = static_cast<uint32_t>(key.get_int(1));
+  }
+
+  // What the Dropout makes of x, a weight of these coordinates.
+  T dropped(T x, int64_t b, int64_t h, int64_t i, int64_t j) const {
+    if (!s.dropout) return x;
+    const int64_t at = ((b * s.heads + h) * s.queries + i) * s.keys + j;
+    const bool kept = philox(static_cast<uint32_t>(at), step, seed) >> 8 >= s.dropout->threshold;
+    return kept ? x * static_cast<T>(s.dropout->factor) : T(0);
   }
 
   std::vector<T> all(size_t i) const {
@@ -144,7 +169,8 @@ void attend(const Node& n, const std::vector<const Tensor*>& in, std::vector<Ten
           const T share = std::exp(p[static_cast<size_t>(j)] - top);
           const T* value = r.row(r.v, s.v, b, h / s.group(), j);
           sum += share;
-          for (size_t e = 0; e < y.size(); e++) y[e] += share * value[e];
+          const T weight = r.dropped(share, b, h, i, j);
+          for (size_t e = 0; e < y.size(); e++) y[e] += weight * value[e];
         }
         const int64_t to = b * s.y.batch + h * s.y.head + i * s.y.row;
         for (size_t e = 0; e < y.size(); e++)
@@ -177,11 +203,13 @@ void attend_gradient(const Node& n, const std::vector<const Tensor*>& in, std::v
           const T share = total > -kInfinity ? std::exp(p[at] - total) : T(0);
           const T *key = r.row(r.k, s.k, b, h / s.group(), j), *value = r.row(r.v, s.v, b, h / s.group(), j);
           T *dkey = r.row(dk, s.k, b, h / s.group(), j), *dvalue = r.row(dv, s.v, b, h / s.group(), j);
+          const T weight = r.dropped(share, b, h, i, j);
           T dp = 0;
           for (int64_t e = 0; e < s.value; e++) {
             dp += down[e] * value[e];
-            dvalue[e] += share * down[e];
+            dvalue[e] += weight * down[e];
           }
+          dp = r.dropped(dp, b, h, i, j);
           const T ds = share * (dp - rest), step = ds * slope[at] * static_cast<T>(s.scale);
           for (int64_t d = 0; d < s.head; d++) {
             dquery[d] += step * key[d];
@@ -200,7 +228,7 @@ void attend_gradient(const Node& n, const std::vector<const Tensor*>& in, std::v
 const OpDef attention = {
     .name = "ScaledDotProductAttention",
     .min_inputs = 3,
-    .max_inputs = 4,
+    .max_inputs = 5,
     .attrs = kAttrs,
     .precision = Precision::low,
     .meaning = Meaning::kernel,
@@ -221,13 +249,16 @@ const OpDef attention = {
       if (mask) attrs["scores"] = int64_t{1};
       Value dy = g.dy[0] ? g.dy[0] : expand(constant_like(g.out[0], 0), g.out[0].dims());
       Value mask_in = g.node.has(In::forward_mask) ? g.in[In::forward_mask] : Value{};
-      Node* d = graph.add(get_op("ScaledDotProductAttentionGrad"),
-                          {g.in[In::q], g.in[In::k], g.in[In::v], g.out[0], g.out[1], dy, mask_in, g.dy[1]},
-                          std::move(attrs));
+      Value key_in = g.node.has(In::forward_key) ? g.in[In::forward_key] : Value{};
+      Node* d =
+          graph.add(get_op("ScaledDotProductAttentionGrad"),
+                    {g.in[In::q], g.in[In::k], g.in[In::v], g.out[0], g.out[1], dy, mask_in, g.dy[1], key_in},
+                    std::move(attrs));
       Values out{d->out(0), d->out(1), d->out(2)};
       if (mask) out.push_back(d->out(3));
       return out;
     },
+    .no_grad_inputs = {In::forward_key},
     .f32_inputs = {In::forward_mask},
     .decompositions = attention_decompositions,
 };
@@ -238,7 +269,7 @@ MEZZO_REGISTER_OP(attention);
 const OpDef attention_gradient = {
     .name = "ScaledDotProductAttentionGrad",
     .min_inputs = 6,
-    .max_inputs = 8,
+    .max_inputs = 9,
     .attrs =
         [] {
           std::vector<AttrSpec> attrs = kAttrs;
@@ -280,6 +311,7 @@ MEZZO_REGISTER_OP(attention_gradient);
 bool is_attention(const Node& n) { return &n.op() == &attention; }
 bool is_attention_gradient(const Node& n) { return &n.op() == &attention_gradient; }
 size_t attention_mask_input(const Node& n) { return is_attention(n) ? In::forward_mask : In::gradient_mask; }
+size_t attention_key_input(const Node& n) { return is_attention(n) ? In::forward_key : In::gradient_key; }
 
 int64_t AttentionSizes::first_key(int64_t from) const { return std::clamp<int64_t>(from + lower, 0, keys); }
 int64_t AttentionSizes::last_key(int64_t to) const { return std::clamp<int64_t>(to + upper, 0, keys); }
@@ -300,6 +332,8 @@ AttentionSizes attention_sizes(const Node& n) {
     const Dims steps = strides_of(dims);
     for (size_t i = 0; i < 4; i++) s.mask[i] = dims[i] == 1 ? 0 : steps[i];
   }
+  if (const double ratio = n.f("ratio"); ratio > 0)
+    s.dropout = {philox_stream(n.i("stream")), dropout_threshold(ratio), dropout_factor(ratio)};
   s.scale = n.f("scale"), s.softcap = n.f("softcap");
   s.lower = n.has_attr("lower") ? std::max(n.i("lower"), -kUnbounded) : -kUnbounded;
   s.upper = n.has_attr("upper") ? std::min(n.i("upper"), kUnbounded) : kUnbounded;

@@ -156,6 +156,10 @@ std::optional<Reading> read(const Match& m) {
   return r;
 }
 
+bool draws(const Match& m) {
+  return m.has("key") && m.node("weights").i("training_mode") != 0 && m.node("weights").f("ratio") > 0;
+}
+
 // choice: -inf, or a number like it, where a key is hidden.
 Value build_mask(const Match& m, const NewValue& now, const Reading& r) {
   Value mask = r.addition ? now(m.value("mask")) : Value{};
@@ -183,6 +187,10 @@ Values build(Graph&, const Match& m, const NewValue& now) {
   const Reading r = *read(m);
   Attrs attrs{{"scale", r.scale}};
   if (r.upper) attrs["upper"] = *r.upper;
+  if (draws(m)) {
+    attrs["ratio"] = m.node("weights").f("ratio");
+    attrs["stream"] = m.node("weights").i("stream");
+  }
   Values operands;
   if (r.flat) {
     auto with_head = [](Value v) { return reshape(v, {v.dims()[0], 1, v.dims()[1], v.dims()[2]}); };
@@ -198,6 +206,10 @@ Values build(Graph&, const Match& m, const NewValue& now) {
     if (!inner.empty()) attrs["inner_heads"] = inner;
   }
   if (Value mask = build_mask(m, now, r)) operands.push_back(mask);
+  if (draws(m)) {
+    operands.resize(AttentionInput::forward_key);
+    operands.push_back(now(m.value("key")));
+  }
   Value y = apply("ScaledDotProductAttention", operands, std::move(attrs));
   return {r.flat ? reshape(y, {y.dims()[0], y.dims()[2], y.dims()[3]}) : y};
 }
@@ -205,13 +217,20 @@ Values build(Graph&, const Match& m, const NewValue& now) {
 }  // namespace
 
 const std::vector<Decomposition>& attention_decompositions() {
-  static const std::string pattern = mezzo::concat(R"(
-          attention = turned | y;
-          turned    = Transpose(y);
-          y         = MatMul(weights, v);
-          weights   = Dropout(clean) | clean;
-      )",
-                                                   kScoresPattern);
+  static constexpr std::string_view pattern = R"(
+      attention = turned | y;
+      turned    = Transpose(y);
+      y         = MatMul(weights, v);
+      weights   = Dropout(clean, key) | Dropout(clean) | clean;
+      clean     = Where(IsNaN(softmax), 0, softmax) | softmax;
+      softmax   = Softmax(masked);
+      masked    = Add(chosen, mask) | chosen;
+      chosen    = Where(hide, #low, scaled) | Where(show, scaled, #low) | scaled;
+      scaled    = Mul(product, #factor) | Div(product, #divisor) | product;
+      product   = MatMul(left, right);
+      left      = Mul(q, #q_factor) | Div(q, #q_divisor) | q;
+      right     = Mul(k, #k_factor) | Div(k, #k_divisor) | k;
+  )";
   static const std::vector<Decomposition> list = {
       {.pattern = pattern, .fits = [](const Match& m) { return read(m).has_value(); }, .build = build}};
   return list;

@@ -4,6 +4,7 @@
 // element's index: never on the backend.
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/philox.h"
 
 namespace mezzo::ir {
 namespace {
@@ -12,8 +13,7 @@ enum Output : size_t { kY, kMask };
 
 bool draws(const Node& n) { return n.i("training_mode") != 0 && n.f("ratio") > 0; }
 
-// ratio 1 keeps nothing, and its factor is never used.
-double factor(const Node& n) { return n.f("ratio") < 1 ? 1 / (1 - n.f("ratio")) : 0; }
+double factor(const Node& n) { return dropout_factor(n.f("ratio")); }
 
 std::vector<Type> infer(const Node& n) {
   const Type& x = n.in_type(0);

@@ -7,23 +7,18 @@
 // repeats after 2^32 elements.
 #include "ir/ops/formula.h"
 #include "ir/ops/scalar_rows.h"
+#include "ir/philox.h"
 
 namespace mezzo::ir {
 namespace {
-
-constexpr double kMultiplier = 0xD256D193;
-constexpr double kKeyStep = 0x9E3779B9;
-constexpr uint32_t kStreamStep =
-    0x85EBCA6B;  // not kKeyStep: the rounds of neighbouring streams would overlap
-constexpr int kRounds = 10;
 
 const Program& philox_program() {
   static const Program p = [] {
     Formula f(3, DType::u32);
     Term left = f.parameter(0), right = f.parameter(1), key = f.parameter(2);
-    Term multiplier = f.constant(kMultiplier, DType::u32);
-    for (int round = 0; round < kRounds; round++) {
-      if (round > 0) key = key + kKeyStep;
+    Term multiplier = f.constant(kPhiloxMultiplier, DType::u32);
+    for (int round = 0; round < kPhiloxRounds; round++) {
+      if (round > 0) key = key + static_cast<double>(kPhiloxKeyStep);
       Term high = mul_high(left, multiplier), low = left * multiplier;
       left = high ^ key ^ right;
       right = low;
@@ -68,7 +63,7 @@ const OpDef random_uniform_op = {
     .expand = [](Graph& to, const Node& n, const Values& in) -> Values {
       const Dims& dims = n.type().dims;
       Value index = reshape(iota(to, {element_count(dims)}, 0, DType::u32), dims);
-      Value stream = to.constant(static_cast<uint32_t>(n.i("stream")) * kStreamStep, DType::u32);
+      Value stream = to.constant(philox_stream(n.i("stream")), DType::u32);
       Value key = apply("BitwiseXor", {part(in[0], 0), stream});
       Value bits = apply("Philox", {index, part(in[0], 1), key});
       return {cast(apply("ShiftRight", {bits, constant_like(bits, 8)}), DType::f32) * 0x1p-24};

@@ -18,6 +18,14 @@ std::string status_line(const StepResult& r, const runtime::Session& session, in
   return concat(text, "  ", number_text(r.ms, 3), " ms  ", bytes_text(session.bytes()));
 }
 
+// What the step will hold, by category, in one line.
+std::string plan_line(const passes::MemoryReport& m) {
+  std::string parts;
+  for (auto& [what, bytes] : m.categories())
+    if (bytes > 0) parts += concat(parts.empty() ? "" : ", ", what, " ", bytes_text(bytes));
+  return concat("memory plan: ", bytes_text(m.total()), " (", parts, ")");
+}
+
 void describe_overflow(const StepResult& r) {
   const Overflow& o = *r.overflow;
   warn(concat("step ", r.step, " skipped: gradients are not finite at scale ", number_text(r.scale, 7),
@@ -67,6 +75,7 @@ Training::Training(const Flags& flags, std::shared_ptr<const runtime::LoadedMode
   CompileOptions options = compile_options(flags);
   options.schedule = parse_schedule(flags, windows_per_epoch_, windows_);
   session_.emplace(model, std::move(options));
+  session_->tell_plans([](const passes::MemoryReport& m) { note(plan_line(m)); });
 
   int64_t log_bytes = 0;
   if (!flags.checkpoint.empty()) {

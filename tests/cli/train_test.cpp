@@ -85,6 +85,21 @@ TEST_F(Train, OnMnistFilesWithScheduleGroupsAndBestModel) {
   EXPECT_EQ(runtime::read_file(path("n.onnx")), runtime::read_file(path("m.onnx")));
 }
 
+// What the largest step will hold is told once, before it runs, and not on stdout, which is for data.
+TEST_F(Train, TellsTheMemoryPlan) {
+  const Outcome o = must_run(
+      "train {models}/mlp.ts17.onnx --data {tmp}/large.npz --batch 30 --accumulate 2 --optimizer adam "
+      "--precision bf16 --epochs 1 --out {tmp}/plan.onnx");
+  EXPECT_EQ(o.out, "");
+  const size_t at = o.err.find("memory plan: ");
+  ASSERT_NE(at, std::string::npos) << o.err;
+  EXPECT_LT(at, o.err.find("epoch 1"));
+  EXPECT_EQ(o.err.find("memory plan: ", at + 1), std::string::npos) << o.err;
+  const std::string line = o.err.substr(at, o.err.find('\n', at) - at);
+  for (const char* part : {"parameters ", "copies ", "slots ", "accumulators ", "inputs ", "arena "})
+    EXPECT_THAT(line, HasSubstr(part));
+}
+
 // Interrupted, killed, cut in the middle of an epoch: the log and the model end with the same bits.
 TEST_F(Train, ResumedRunsEndWithTheSameBits) {
   const std::string flags =

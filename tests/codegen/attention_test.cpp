@@ -32,12 +32,19 @@ Graph attention(const Shape& s, const Form& f) {
   Value dy = input("dy", dims(3, {s.batch, s.heads, s.queries, s.value}));
   ir::Values operands{q, k, v};
   if (f.mask) operands.push_back(g.input("mask", *f.mask));
+  Value key;
+  if (f.attrs.count("ratio")) {
+    key = g.input("key", {DType::u32, {2}});
+    operands.resize(ir::AttentionInput::forward_key);
+    operands.push_back(key);
+  }
   auto forward = ir::apply_all("ScaledDotProductAttention", operands, f.attrs);
   ir::Attrs attrs = f.attrs;
   const bool scores = f.mask && ir::is_float(f.mask->dtype);
   if (scores) attrs["scores"] = int64_t{1};
-  auto d = ir::apply_all("ScaledDotProductAttentionGrad",
-                         {q, k, v, forward[0], forward[1], dy, f.mask ? operands[3] : Value{}}, attrs);
+  auto d =
+      ir::apply_all("ScaledDotProductAttentionGrad",
+                    {q, k, v, forward[0], forward[1], dy, f.mask ? operands[3] : Value{}, {}, key}, attrs);
   g.outputs = {{"y", forward[0]}, {"dq", d[0]}, {"dk", d[1]}, {"dv", d[2]}};
   if (scores) g.outputs.push_back({"dscores", d[3]});
   return g;
@@ -96,6 +103,17 @@ TEST(Attention, Masks) {
     check_attention(s, {.attrs = {{"upper", int64_t{100}}}, .mask = Type{DType::boolean, dims}});
   }
   check_attention(s, {DType::bf16, {{"softcap", 3.0}}, Type{DType::f32, {1, 1, 130, 260}}});
+}
+
+// The mask is drawn again backward, across the borders of tiles; ratio 1 keeps nothing.
+TEST(Attention, DropoutOfTheWeights) {
+  for (DType t : {DType::f32, DType::bf16})
+    check_attention({2, 2, 1, 150, 300, 16, 8},
+                    {t, {{"scale", 0.25}, {"ratio", 0.3}, {"stream", int64_t{2}}}});
+  check_attention({1, 3, 3, 130, 260, 8, 8},
+                  {.attrs = {{"ratio", 0.5}, {"upper", int64_t{0}}, {"inner_heads", ir::Ints{0, 1, 2, 3}}},
+                   .mask = Type{DType::f32, {1, 1, 130, 260}}});
+  check_attention({1, 1, 1, 9, 17, 8, 4}, {.attrs = {{"ratio", 1.0}}});
 }
 
 // Scores far apart, and a row whose only keys are -inf by the float mask.

@@ -107,6 +107,20 @@ TEST(Scatter, EveryReductionAndType) {
   scatter(DType::boolean, {9, 5}, {9, 1}, 0, 4, "none", false);
 }
 
+// As in the gradient of an embedding: long rows, ids that are negative, out of range, frequent and absent.
+TEST(Scatter, LongRows) {
+  for (const char* how : {"none", "add", "mul", "min", "max"})
+    for (bool onto : {false, true})
+      for (DType type : {DType::f32, DType::i32}) {
+        scatter(type, {40, 70}, {40, 1}, 0, 9, how, onto);
+        scatter(type, {3, 11, 64}, {3, 11, 1}, 1, 6, how, onto, DType::i32);
+        scatter(type, {2, 5, 8, 9}, {2, 5, 1, 1}, 1, 4, how, onto);
+      }
+  scatter(DType::f32, {1, 64}, {1, 1}, 0, 1, "add", false);
+  scatter(DType::f32, {500, 96}, {500, 1}, 0, 30522, "add", false);  // most rows get nothing
+  scatter(DType::f32, {3000, 64}, {3000, 1}, 0, 7, "add", true);     // all get much
+}
+
 // Enough work to be shared out: by outer rows, by columns, and along the axis.
 TEST(Scatter, ThreadsChangeNothing) {
   scatter(DType::f32, {800, 256}, {800, 1}, 0, 50, "add", false);

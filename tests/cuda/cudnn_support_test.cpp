@@ -186,6 +186,7 @@ TEST(CudnnSupport, AttentionThatIsNotAskedFor) {
   EXPECT_TRUE(planned([](ir::Node&) {}));
   EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("narrow_weights", int64_t{0}); })) << "strict numerics";
   EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("softcap", 30.0); }));
+  EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("ratio", 0.5); })) << "a mask of its own";
   EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("upper", int64_t{3}); }));
   EXPECT_FALSE(planned([](ir::Node& n) { n.set_attr("lower", int64_t{-8}); }));
 }

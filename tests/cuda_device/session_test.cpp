@@ -218,8 +218,7 @@ TEST_F(SessionTest, APlanThatDoesNotFitIsRefusedBeforeAnythingIsAllocated) {
   } catch (const Error& e) {
     EXPECT_EQ(e.code(), ErrorCode::out_of_memory);
     EXPECT_THAT(e.what(), HasSubstr("bytes of the device's memory, 20000 are free: parameters "));
-    for (const char* category :
-         {"optimizer slots", "inputs", "constants", "arena", "activations", "gradients"})
+    for (const char* category : {"slots", "inputs", "constants", "arena", "activations", "gradients"})
       EXPECT_THAT(e.what(), HasSubstr(category));
     EXPECT_THAT(e.hint(), HasSubstr("--accumulate"));
   }
