@@ -14,6 +14,10 @@
 #include "ir/build.h"
 #include "ir/op.h"
 
+// cuDNN keeps a cuBLASLt handle of its own to the end, which the leak sanitizer reports.
+extern "C" const char* __lsan_default_suppressions();
+extern "C" const char* __lsan_default_suppressions() { return "leak:libcublasLt.so\nleak:libcudnn\n"; }
+
 namespace mezzo::codegen::cuda {
 namespace {
 
