@@ -58,7 +58,7 @@ struct EpiloguePlan {
 class Planner {
  public:
   Planner(const Graph& graph, const Options& options)
-      : graph_(graph), uses_(graph), excess_(options.numerics == Numerics::excess) {
+      : uses_(graph), excess_(options.numerics == Numerics::excess) {
     for (const ir::Update& u : graph.updates) plan_accumulation(u);
     if (!excess_) return;
     for (const auto& node : graph.nodes()) {
@@ -253,7 +253,6 @@ class Planner {
     return made = ir::dot_epilogue(old(dot.in(0)), old(dot.in(1)), bias, operand, plan.spec);
   }
 
-  const Graph& graph_;
   ir::UseMap uses_;
   bool excess_;
   std::unordered_map<const Node*, EpiloguePlan> plans_;  // by Dot; looked up only, as are the others
