@@ -77,9 +77,9 @@ def export(net, x, path, exporter):
         torch.onnx.export(copy.deepcopy(net), tuple(x), path, input_names=names, output_names=["output"], **EXPORTERS[exporter])
 
 
-def matched(path, net):
+def matched(graph, net):
     """Initializer name -> (parameter, how its gradient lies in the parameter's); and the parameters that the exporter computed with."""
-    graph, pairs = onnx.load(path).graph, {}
+    pairs = {}
     for tensor in graph.initializer:
         value = onnx.numpy_helper.to_array(tensor)
         if value.dtype != np.float32:
@@ -165,11 +165,9 @@ class Case:
         return self.batches[i]
 
 
-def gradients(mezzo, path, batch, precision, device, folder):
+def gradients(mezzo, path, inputs, batch, precision, device, folder):
     """What `mezzo grad` writes; or its exit code and message."""
-    feed = {f"input{i}": v.numpy() for i, v in enumerate(batch.x)}
-    names = {i.name for i in onnx.load(path).graph.input}
-    feed = {k: v for k, v in feed.items() if k in names}
+    feed = {f"input{i}": v.numpy() for i, v in enumerate(batch.x) if f"input{i}" in inputs}
     if batch.kind != "output":
         feed["labels"] = batch.labels.numpy()
     np.savez(os.path.join(folder, "feed.npz"), **feed)
@@ -186,13 +184,15 @@ def gradients(mezzo, path, batch, precision, device, folder):
 
 def run(mezzo, path, case, precision, device, folder):
     """(status, text). In 16 bits, single batches of such small nets scatter by more than the factor asked for: five decide where one fails."""
-    pairs, computed = matched(path, case.net)
+    graph = onnx.load(path).graph
+    pairs, computed = matched(graph, case.net)
+    inputs = {i.name for i in graph.input}
     ours, theirs, count = [], [], 0
     for i in range(1 if precision == "fp32" else 5):
         batch = case.batch(i)
         if not batch.own_errors(precision):
             return "skipped", "PyTorch's autocast does not run it"
-        code, got = gradients(mezzo, path, batch, precision, device, folder)
+        code, got = gradients(mezzo, path, inputs, batch, precision, device, folder)
         if code:
             return ("refused" if code in (3, 4) else "crash"), f"exit {code}: {got}"
         errors, reasons = batch.compare(pairs, computed, got)

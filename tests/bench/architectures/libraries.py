@@ -141,7 +141,7 @@ NETS = {
     **{"timm_" + n: image_model(n, 64, img_size=64) for n in ("vit_tiny_patch16_224", "deit_tiny_distilled_patch16_224", "mixer_s32_224", "gmlp_ti16_224", "resmlp_12_224",
                                                              "cait_xxs24_224", "xcit_nano_12_p16_224", "pit_ti_224",
                                                              "coat_tiny", "twins_svt_small", "visformer_tiny", "sequencer2d_s")},
-    **{f"hf_{n}": text(n, "SequenceClassification") for n in ("bert", "roberta", "electra", "albert", "ernie", "mpnet", "roformer", "convbert", "camembert",
+    **{f"hf_{n}": text(n, "SequenceClassification") for n in ("bert", "roberta", "electra", "ernie", "mpnet", "roformer", "convbert", "camembert",
                                                               "xlm-roberta", "layoutlm", "nystromformer", "fnet", "rembert", "megatron-bert", "data2vec-text", "ibert")},
     "hf_bert_eager": text("bert", "MaskedLM", "eager"),
     "hf_albert": text("albert", "MaskedLM", embedding_size=16),
