@@ -1,14 +1,12 @@
 // Attention whose weights may be narrow: cuDNN's fused kernels where the device has them, own ones on the
 // fake one.
-#include "codegen/program.h"
-#include "fake_device.h"
+#include "codegen/alignment.h"
+#include "device_run.h"
 #include "ir/eval.h"
-#include "ir/op.h"
 
 namespace mezzo::testing_cuda {
 namespace {
 
-using codegen::DeviceMemory;
 using ir::Dims;
 using ir::DType;
 using ir::Graph;
@@ -47,36 +45,24 @@ TEST_P(AttentionTest, EqualsTheEvaluator) {
     if (!ir::is_input(*n))
       for (const ir::Type& t : n->types()) {
         n->offsets.push_back(at);
-        at += (t.bytes() + 63) / 64 * 64;
+        at += codegen::host_aligned(t.bytes());
       }
   g.arena_bytes = at;
   auto device = open();
   auto program = codegen::compile_cuda(g, {device, "", "", 1});
   for (const codegen::LaunchInfo& info : program->launches())
     std::printf("%s: %s\n", info.name.c_str(), info.detail.c_str());
-  std::map<std::string, Tensor> feeds;
-  codegen::Bindings bindings;
-  unsigned seed = 1;
-  for (const auto& n : g.nodes()) {
-    if (!ir::is_input(*n)) continue;
-    Tensor t(n->type());
-    for (int64_t i = 0; i < t.count(); i++)
-      t.set(i, static_cast<double>((seed = seed * 1664525 + 1013904223) >> 8) / (1 << 23) - 1);
-    bindings.inputs.push_back(feeds.insert_or_assign(n->s("name"), std::move(t)).first->second.data());
-  }
-  DeviceMemory arena(device, program->arena_bytes() + 64);
-  bindings.arena = arena.data();
-  std::vector<Tensor> got;
-  for (const ir::Output& o : g.outputs) got.emplace_back(o.value.type());
-  for (Tensor& t : got) bindings.outputs.push_back(t.data());
-  const auto want = ir::evaluate(g, feeds, ir::EvalMode::rounded).outputs;
+  DeviceRun on_device(g, *program, device, [seed = 1u](int64_t) mutable {
+    return static_cast<double>((seed = seed * 1664525 + 1013904223) >> 8) / (1 << 23) - 1;
+  });
+  const auto want = ir::evaluate(g, on_device.feeds, ir::EvalMode::rounded).outputs;
   for (int run = 0; run < 3; run++) {
-    program->run(bindings);
-    for (size_t k = 0; k < got.size(); k++) {
-      const Tensor& expected = want.at(g.outputs[k].name);
+    on_device.run();
+    for (size_t k = 0; k < g.outputs.size(); k++) {
+      const Tensor &got = on_device.outputs[k], &expected = want.at(g.outputs[k].name);
       double error = 0, norm = 0;
       for (int64_t i = 0; i < expected.count(); i++) {
-        error += std::pow(got[k].get(i) - expected.get(i), 2);
+        error += std::pow(got.get(i) - expected.get(i), 2);
         norm += std::pow(expected.get(i), 2);
       }
       EXPECT_LE(std::sqrt(error / norm), 1e-2) << g.outputs[k].name << ", run " << run;

@@ -5,8 +5,7 @@
 #include <filesystem>
 
 #include "codegen/cuda/matmul.h"
-#include "codegen/program.h"
-#include "fake_device.h"
+#include "device_run.h"
 #include "ir/build.h"
 #include "ir/dot_epilogue.h"
 #include "ir/eval.h"
@@ -17,7 +16,6 @@
 namespace mezzo::testing_cuda {
 namespace {
 
-using codegen::DeviceMemory;
 using ir::Dims;
 using ir::DType;
 using ir::Epilogue;
@@ -50,44 +48,6 @@ Graph graph_of(const Product& p) {
   return g;
 }
 
-struct Outcome {
-  std::map<std::string, Tensor> feeds;
-  std::vector<Tensor> outputs, states;
-};
-
-// A program on the device, on numbers whose sums are exact in f32.
-Outcome run(const Graph& g, codegen::Program& program,
-            const std::shared_ptr<codegen::cuda::CudaDevice>& device, int times) {
-  Outcome r;
-  codegen::Bindings bindings;
-  std::vector<DeviceMemory> states;
-  for (const auto& n : g.nodes()) {
-    if (!ir::is_input(*n) && !ir::is_state(*n)) continue;
-    Tensor t(n->type());
-    for (int64_t i = 0; i < t.count(); i++) t.set(i, static_cast<double>((i * 7 + 3) % 17 - 8) / 8);
-    const std::byte* data = r.feeds.insert_or_assign(n->s("name"), std::move(t)).first->second.data();
-    if (ir::is_input(*n)) {
-      bindings.inputs.push_back(data);
-      continue;
-    }
-    device->upload(states.emplace_back(device, n->type().bytes()).data(), data, n->type().bytes());
-    bindings.states.push_back(states.back().data());
-  }
-  DeviceMemory arena(device, program.arena_bytes() + 64);
-  bindings.arena = arena.data();
-  for (const ir::Output& o : g.outputs)
-    bindings.outputs.push_back(r.outputs.emplace_back(o.value.type()).data());
-  for (size_t k = 0; k < r.outputs.size(); k++) bindings.outputs[k] = r.outputs[k].data();
-  for (int k = 0; k < times; k++) program.run(bindings);
-  size_t next = 0;
-  for (const auto& n : g.nodes())
-    if (ir::is_state(*n)) {
-      Tensor& t = r.states.emplace_back(n->type());
-      device->download(t.data(), states[next++].data(), t.bytes());
-    }
-  return r;
-}
-
 void expect_near(const Tensor& got, const Tensor& want, double tolerance, const std::string& what) {
   ASSERT_EQ(got.type(), want.type()) << what;
   double top = 1e-3;
@@ -107,7 +67,8 @@ TEST_P(EpilogueTest, EqualsTheEvaluator) {
   auto program = codegen::compile_cuda(g, {device, "", "", 1});
   ASSERT_EQ(program->launches().size(), 1u);
   EXPECT_THAT(program->launches()[0].detail, HasSubstr(p.detail));
-  const Outcome r = run(g, *program, device, 3);
+  DeviceRun r(g, *program, device);
+  r.run(3);
   const auto want = ir::evaluate(g, r.feeds, ir::EvalMode::rounded).outputs;
   for (size_t k = 0; k < g.outputs.size(); k++)
     expect_near(r.outputs[k], want.at(g.outputs[k].name), unit_of(g.outputs[k].value.dtype()),
@@ -181,10 +142,11 @@ TEST_F(Epilogues, AccumulateInPlace) {
   auto program = codegen::compile_cuda(g, {device, "", "", 1});
   ASSERT_EQ(program->launches().size(), 1u) << "no kernel and no copy";
   EXPECT_THAT(program->launches()[0].detail, HasSubstr("cuBLASLt +add"));
-  Outcome r = run(g, *program, device, 3);
+  DeviceRun r(g, *program, device);
+  r.run(3);
   for (int k = 0; k < 3; k++)
     r.feeds.at("sum") = ir::evaluate(before, r.feeds, ir::EvalMode::rounded).updates.at("sum");
-  EXPECT_EQ(r.states.at(0), r.feeds.at("sum"));
+  EXPECT_EQ(r.states().at(0), r.feeds.at("sum"));
 }
 
 // A feed-forward layer and its gradients, planned with excess numerics: three calls with an epilogue.
@@ -208,7 +170,8 @@ TEST_F(Epilogues, OfAFeedForwardLayer) {
   EXPECT_THAT(details, HasSubstr("cuBLASLt +bias +gelu\n"));
   EXPECT_THAT(details, HasSubstr("cuBLASLt +bias\n"));
   EXPECT_THAT(details, HasSubstr("cuBLASLt +dgelu +bias gradient\n"));
-  const Outcome r = run(g, *program, device, 3);
+  DeviceRun r(g, *program, device);
+  r.run(3);
   const auto want = ir::evaluate(g, r.feeds, ir::EvalMode::rounded).outputs;
   EXPECT_EQ(want.size(), g.outputs.size());
   for (size_t k = 0; k < g.outputs.size(); k++)
@@ -229,7 +192,8 @@ TEST_F(Epilogues, AreTimedOnOperandsOfTheirOwn) {
     for (const char* when : {"timed", "known"}) {
       auto program = codegen::compile_cuda(g, {device, folder.string(), "", 1});
       EXPECT_THAT(program->launches()[0].detail, HasSubstr("+")) << p.name << ' ' << when;
-      const Outcome r = run(g, *program, device, 1);
+      DeviceRun r(g, *program, device);
+      r.run();
       const auto want = ir::evaluate(g, r.feeds, ir::EvalMode::rounded).outputs;
       for (size_t k = 0; k < g.outputs.size(); k++)
         expect_near(r.outputs[k], want.at(g.outputs[k].name), unit_of(g.outputs[k].value.dtype()), p.name);

@@ -6,11 +6,9 @@
 #include <fstream>
 
 #include "codegen/cuda/matmul.h"
-#include "codegen/program.h"
-#include "fake_device.h"
+#include "device_run.h"
 #include "ir/build.h"
 #include "ir/eval.h"
-#include "ir/op.h"
 
 namespace mezzo::testing_cuda {
 namespace {
@@ -50,21 +48,11 @@ TEST_P(MatmulTest, EqualsTheEvaluator) {
   auto device = open();
   auto program = codegen::compile_cuda(g, {device, "", "", 1});
   EXPECT_THAT(program->launches()[0].detail, HasSubstr(p.detail));
-  std::map<std::string, Tensor> feeds;
-  codegen::Bindings bindings;
-  for (const auto& n : g.nodes()) {
-    if (!ir::is_input(*n)) continue;
-    Tensor t(n->type());
-    for (int64_t i = 0; i < t.count(); i++) t.set(i, static_cast<double>((i * 7 + 3) % 17 - 8) / 8);
-    bindings.inputs.push_back(feeds.insert_or_assign(n->s("name"), std::move(t)).first->second.data());
-  }
-  DeviceMemory arena(device, program->arena_bytes() + 64);
-  bindings.arena = arena.data();
-  Tensor y(g.outputs[0].value.type());
-  bindings.outputs = {y.data()};
-  Tensor want = ir::evaluate(g, feeds, ir::EvalMode::rounded).outputs.at("y");
+  DeviceRun on_device(g, *program, device);
+  const Tensor& y = on_device.outputs[0];
+  Tensor want = ir::evaluate(g, on_device.feeds, ir::EvalMode::rounded).outputs.at("y");
   for (int k = 0; k < 3; k++) {
-    program->run(bindings);
+    on_device.run();
     for (int64_t i = 0; i < y.count(); i++)  // sums of these numbers are exact in f32
       ASSERT_EQ(y.get(i), want.get(i)) << p.name << " element " << i << ", run " << k;
   }
