@@ -7,17 +7,16 @@
 namespace mezzo::codegen {
 
 Overlaps overlaps(const ir::Node& n) {
-  constexpr int64_t kInPlace = -2;
   Overlaps o{std::vector<bool>(n.input_count()), std::vector<bool>(static_cast<size_t>(n.output_count()))};
   for (size_t k = 0; k < o.outputs.size(); k++) {
     if (k >= n.offsets.size()) continue;
     int64_t at = n.offsets[k], end = at + n.type(static_cast<int>(k)).bytes();
-    if (at == kInPlace) o.outputs[k] = true;
+    if (at == ir::kInPlace) o.outputs[k] = true;
     for (size_t i = 0; i < n.input_count(); i++) {
       if (!n.has(i)) continue;
       ir::Value root = n.in(i);
       while (ir::is_reshape(*root.node)) root = root.node->in(0);
-      if (at == kInPlace && ir::is_state(*root.node)) o.inputs[i] = true;
+      if (at == ir::kInPlace && ir::is_state(*root.node)) o.inputs[i] = true;
       auto output = static_cast<size_t>(root.index);
       if (output >= root.node->offsets.size() || root.node->offsets[output] < 0 || at < 0) continue;
       int64_t from = root.node->offsets[output];

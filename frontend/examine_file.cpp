@@ -43,6 +43,7 @@ class FileExaminer {
   explicit FileExaminer(const ModelFile& model)
       : model_(model), graph_(model.proto().graph()), nodes_(list_nodes(graph_.node(), model.opsets(), "")) {
     for (const auto& tensor : graph_.initializer()) initializers_.emplace(tensor.name(), &tensor);
+    copies_ = find_copies(model);
   }
 
   std::vector<Finding> run() {
@@ -107,7 +108,7 @@ class FileExaminer {
 
   void copied_weights() {
     std::vector<std::string> found;
-    for (auto& [name, copy] : find_copies(model_))
+    for (auto& [name, copy] : copies_)
       found.push_back(
           concat(printable(name), copy.transposed ? " = transposed " : " = repeated ", printable(copy.of)));
     add(Level::warning, "copied-weight", std::move(found),
@@ -121,7 +122,6 @@ class FileExaminer {
   // moved (renamed-weight), or is repeated (copied-weight).
   void computed_weights() {
     const std::map<std::string, Role> roles = initializer_roles(graph_);
-    const std::map<std::string, Copy> copies = find_copies(model_);
     std::vector<std::string> found;
     for (const auto& [name, sources] : folded_initializers(graph_)) {
       std::string weights;
@@ -132,7 +132,7 @@ class FileExaminer {
           continue;
         weights += (count++ ? ", " : " from ") + printable(source);
       }
-      if (count > 1 && float_initializer(name) && !copies.count(name))
+      if (count > 1 && float_initializer(name) && !copies_.count(name))
         found.push_back(printable(name) + weights);
     }
     add(Level::warning, "computed-weight", std::move(found),
@@ -225,6 +225,7 @@ class FileExaminer {
   const onnx::GraphProto& graph_;
   std::vector<FlatNode> nodes_;
   std::unordered_map<std::string, const onnx::TensorProto*> initializers_;
+  std::map<std::string, Copy> copies_;  // found by comparing payloads: once
   std::vector<Finding> out_;
 };
 

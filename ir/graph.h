@@ -44,6 +44,9 @@ std::string_view name(Phase);
 using Origin = std::vector<std::string>;
 Origin merge(const Origin& a, const Origin& b);
 
+// In place of an offset: the output is written over the state that it updates.
+inline constexpr int64_t kInPlace = -2;
+
 // What a state leaf is for. Decides how it starts, whether the optimizer moves it and what a checkpoint calls it. A copy
 // is always a parameter rounded to 16 bits.
 enum class StateKind : uint8_t { parameter, statistic, slot, scaler, counter, key, accumulator, copy };
@@ -86,7 +89,7 @@ class Node {
   Origin origin;
   // A Kernel's body: an ordinary graph whose inputs, in order, are this node's inputs.
   std::unique_ptr<Graph> body;
-  // Arena byte offsets of the outputs, set by plan_memory: one per output, -1 = not in the arena.
+  // Arena byte offsets of the outputs, set by plan_memory: one per output, -1 = not in the arena, kInPlace.
   std::vector<int64_t> offsets;
 
  private:

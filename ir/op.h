@@ -146,5 +146,9 @@ bool is_convolution(const Node&);
 bool is_convolution_input_grad(const Node&);
 bool is_convolution_weight_grad(const Node&);
 bool is_loss_seed(const Node&);
+// An addition, a product ...: the scalar op of that machine code.
+inline bool is_operation(const Node& n, Code code) {
+  return n.op().meaning == Meaning::scalar && n.op().scalar.code == code;
+}
 
 }  // namespace mezzo::ir

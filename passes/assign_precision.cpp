@@ -166,8 +166,7 @@ class Assigner {
         uses_.of(node.out()).size() != 1)
       return false;
     const ir::Use& use = uses_.of(node.out())[0];
-    if (use.node->op().meaning != ir::Meaning::scalar || use.node->op().scalar.code != ir::Code::add)
-      return false;
+    if (!ir::is_operation(*use.node, ir::Code::add)) return false;
     const Value other = use.node->in(1 - use.input);
     return facts_.at(other.node).weight && other.rank() <= 1 && use.node->type() == node.type() &&
            std::any_of(node.op().attrs.begin(), node.op().attrs.end(),

@@ -10,19 +10,23 @@ using namespace ir;
 
 namespace {
 
+// The product that an addition has as this operand, perhaps reshaped.
+const Node& product_of(const Node& add, int operand) {
+  const Node* node = add.in(static_cast<size_t>(operand)).node;
+  return is_reshape(*node) ? *node->in(0).node : *node;
+}
+
 // The operand of an addition that is a product nobody else reads, perhaps reshaped; -1 where there is none,
 // or the other one is no bias of its columns.
 int product_operand(const Node& add, const UseMap& uses) {
-  if (add.op().scalar.code != Code::add) return -1;
+  if (!is_operation(add, Code::add)) return -1;
   for (int i : {0, 1}) {
     Value product = add.in(static_cast<size_t>(i)), bias = add.in(static_cast<size_t>(1 - i));
     if (product.type() != add.type() || uses.count(product) != 1) continue;
-    const Node* dot = product.node;
-    if (is_reshape(*dot)) dot = dot->in(0).node;
-    if (!is_dot(*dot) || dot->has(2) || uses.count(dot->out()) != 1 || !is_float(dot->type().dtype)) continue;
-    const int64_t columns = dot->type().dims.back();
-    if (dot->type().dtype != compute_type(dot->in_type(0).dtype) || product.dims().back() != columns)
-      continue;
+    const Node& dot = product_of(add, i);
+    if (!is_dot(dot) || dot.has(2) || uses.count(dot.out()) != 1 || !is_float(dot.type().dtype)) continue;
+    const int64_t columns = dot.type().dims.back();
+    if (dot.type().dtype != compute_type(dot.in_type(0).dtype) || product.dims().back() != columns) continue;
     if (bias.dtype() == add.type().dtype && bias.rank() > 0 && bias.dims().back() == columns &&
         bias.type().count() == columns)
       return i;
@@ -34,23 +38,20 @@ int product_operand(const Node& add, const UseMap& uses) {
 bool is_rounded(const Node& add, int product, const UseMap& uses) {
   const std::vector<Use>& readers = uses.of(add.out());
   if (uses.count(add.out()) != 1 || readers.size() != 1 || !is_cast(*readers[0].node)) return false;
-  const Node* dot = add.in(static_cast<size_t>(product)).node;
-  if (is_reshape(*dot)) dot = dot->in(0).node;
   const DType to = readers[0].node->type().dtype;
-  return is_low(to) && to == dot->in_type(0).dtype;
+  return is_low(to) && to == product_of(add, product).in_type(0).dtype;
 }
 
 // In the graph of `add`, of the type of `like`.
 Value join(const Node& add, int product, const Type& like) {
-  Node* dot = add.in(static_cast<size_t>(product)).node;
-  if (is_reshape(*dot)) dot = dot->in(0).node;
-  Value bias = reshape(add.in(static_cast<size_t>(1 - product)), {dot->type().dims.back()});
-  Attrs attrs = dot->attrs();
-  if (like.dtype == dot->in_type(0).dtype)
+  const Node& dot = product_of(add, product);
+  Value bias = reshape(add.in(static_cast<size_t>(1 - product)), {dot.type().dims.back()});
+  Attrs attrs = dot.attrs();
+  if (like.dtype == dot.in_type(0).dtype)
     attrs.erase("out");
   else
     attrs["out"] = like.dtype;
-  Value joined = add.graph().add(dot->op(), {dot->in(0), dot->in(1), bias}, std::move(attrs))->out();
+  Value joined = add.graph().add(dot.op(), {dot.in(0), dot.in(1), bias}, std::move(attrs))->out();
   return reshape(joined, like.dims);
 }
 

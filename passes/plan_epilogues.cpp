@@ -16,6 +16,7 @@
 #include "ir/build.h"
 #include "ir/dot_epilogue.h"
 #include "passes/passes.h"
+#include "passes/storage_classes.h"
 
 namespace mezzo::passes {
 namespace {
@@ -27,11 +28,6 @@ using ir::Value;
 using ir::Values;
 
 constexpr int64_t kAuxUnit = 8;  // libraries want rows of what Gelu was computed of in multiples of this
-
-Value behind_reshapes(Value v) {
-  while (ir::is_reshape(*v.node)) v = v.node->in(0);
-  return v;
-}
 
 bool is_power_of_two(double x) {
   int exponent = 0;
@@ -122,13 +118,13 @@ class Planner {
   // update s = s + scale Dot
   void plan_accumulation(const ir::Update& update) {
     Value sum = update.value;
-    if (sum.node->op().meaning != ir::Meaning::scalar || sum.node->op().scalar.code != ir::Code::add) return;
+    if (!ir::is_operation(*sum.node, ir::Code::add)) return;
     for (size_t i : {size_t{0}, size_t{1}}) {
       const Node& add = *sum.node;
       if (add.in(i).node != update.state) continue;
       double scale = 1;
       Value v = add.in(1 - i);
-      if (v.node->op().meaning == ir::Meaning::scalar && v.node->op().scalar.code == ir::Code::mul)
+      if (ir::is_operation(*v.node, ir::Code::mul))
         for (size_t k : {size_t{0}, size_t{1}})
           if (auto number = ir::uniform_number(v.node->in(k)); number && uses_.count(v) == 1) {
             scale = *number;
@@ -156,7 +152,7 @@ class Planner {
   void plan_sum(const Node& later) {
     if (later.has(2) || plans_.count(&later) || uses_.of(later.out()).size() != 1) return;
     const Node& add = *uses_.of(later.out())[0].node;
-    if (add.op().meaning != ir::Meaning::scalar || add.op().scalar.code != ir::Code::add) return;
+    if (!ir::is_operation(add, ir::Code::add)) return;
     Value other = add.in(1 - uses_.of(later.out())[0].input);
     const bool earlier = ir::is_dot(*other.node) && other.node->id() < later.id();
     if (!earlier && !parts_.count(other.node)) return;
@@ -182,7 +178,7 @@ class Planner {
     if (!match) return;
     Value x = match->value("x");
     if (ir::is_cast(*x.node) && ir::is_low(x.node->in_type(0).dtype)) x = x.node->in(0);
-    const Product p = product_stored_by(*behind_reshapes(x).node);
+    const Product p = product_stored_by(*root_of(x).node);
     const Node* y = p.dot ? stored(root.out(), p.stored->type().dtype) : nullptr;
     if (!y || plans_.count(p.dot) || !may_have_aux(*p.dot)) return;
     take(p.dot, spec_of(p, Epilogue::gelu), p.bias, {}, p.stored);
@@ -194,7 +190,7 @@ class Planner {
     if (ir::is_dot(node)) return {&node, &node, node.in(2)};
     if (!ir::is_cast(node) || !ir::is_low(node.type().dtype) || uses_.count(node.in(0)) != 1) return {};
     const Node& add = *node.in(0).node;
-    if (add.op().meaning != ir::Meaning::scalar || add.op().scalar.code != ir::Code::add) return {};
+    if (!ir::is_operation(add, ir::Code::add)) return {};
     for (size_t i : {size_t{0}, size_t{1}}) {
       const Node* dot = sole_product(add.in(i));
       const Value bias = add.in(1 - i);
@@ -217,7 +213,7 @@ class Planner {
     DotEpilogueSpec spec = spec_of({dot, dot}, Epilogue::dgelu);
     const Node* sum = sum_of_rows(*dh);
     spec.bias_grad = sum != nullptr;
-    take(dot, spec, {}, behind_reshapes(x), dh);
+    take(dot, spec, {}, root_of(x), dh);
     parts_[dh] = {dot, 0};
     if (sum) parts_[sum] = {dot, 1};
   }

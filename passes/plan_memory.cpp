@@ -19,7 +19,6 @@ using namespace ir;
 namespace {
 
 constexpr int64_t kAlignment = 64;  // a cache line; also the widest vector
-constexpr int64_t kInPlace = -2;
 
 // Number of every launch in the order of execution, by node id; -1 for leaves and aliases.
 std::vector<int> launch_numbers(const Graph& graph, int* count) {

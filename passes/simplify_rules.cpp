@@ -122,10 +122,6 @@ bool match_arguments(const Term& term, const Values& inputs, Values& variables) 
   return true;
 }
 
-bool is_operation(const ir::Node& node, ir::Code code) {
-  return node.op().meaning == ir::Meaning::scalar && node.op().scalar.code == code;
-}
-
 bool matches(const Term& term, Value v, Values& variables) {
   if (term.kind == Term::call)
     return is_operation(*v.node, term.code) && match_arguments(term, v.node->inputs(), variables);

@@ -2,7 +2,6 @@
 
 #include <cstring>
 #include <new>
-#include <set>
 #include <utility>
 
 #include "ir/eval.h"
@@ -21,7 +20,7 @@ class ReferenceProgram : public StepProgram {
     for (const Port& s : states_) all.insert_or_assign(s.name, states.at(s.name));
     ir::EvalResult result = ir::evaluate(graph_, all, ir::EvalMode::rounded);
     for (auto& [name, value] : result.updates) states.at(name) = std::move(value);
-    states.renew_copies(states_);
+    states.renew_copies(updated_);
     return std::move(result.outputs);
   }
   Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>&) override {
@@ -74,7 +73,7 @@ class BackendProgram : public StepProgram {
       program_->run(bindings);
     for (const Port& p : states_)
       if (p.updated) states.written(p.name);
-    states.renew_copies(states_);
+    states.renew_copies(updated_);
     return outputs;
   }
 
@@ -139,11 +138,7 @@ void States::restore(Arrays values) {
   restored_ = true;
 }
 
-void States::renew_copies(const std::vector<Port>& ports) {
-  if (copies_.empty()) return;
-  std::set<std::string> updated;
-  for (const Port& p : ports)
-    if (p.updated) updated.insert(p.name);
+void States::renew_copies(const std::set<std::string>& updated) {
   for (auto& [copy, from] : copies_)
     if (updated.count(from) && !updated.count(copy))
       set(copy, std::as_const(*this).at(from).cast(type(copy).dtype));
@@ -247,7 +242,10 @@ StepProgram::StepProgram(const ir::Graph& graph) {
     if (ir::is_input(*node)) inputs_.push_back({node->s("name"), node->type()});
     if (ir::is_state(*node)) states_.push_back({node->s("name"), node->type()});
     for (const ir::Update& u : graph.updates)
-      if (u.state == node.get()) states_.back().updated = true;
+      if (u.state == node.get()) {
+        states_.back().updated = true;
+        updated_.insert(states_.back().name);
+      }
   }
   for (const ir::Output& o : graph.outputs) outputs_.push_back({o.name, o.value.type()});
 }

@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -54,9 +55,9 @@ class States {
   std::byte* host_copy(const std::string& name);
   // A program has written storage and host copy.
   void written(const std::string& name);
-  // After a run of a program with these states: makes the copies anew whose parameters it has updated without them,
-  // because it reads no 16-bit copy of them where another program does.
-  void renew_copies(const std::vector<Port>& ports);
+  // After a run of a program that updates these: makes the copies anew whose parameters are among them and
+  // that are not, because it reads no 16-bit copy of them where another program does.
+  void renew_copies(const std::set<std::string>& updated);
 
  private:
   enum class Newer : uint8_t { host, device, neither };
@@ -116,6 +117,7 @@ class StepProgram {
  protected:
   explicit StepProgram(const ir::Graph& graph);
   std::vector<Port> inputs_, states_, outputs_;
+  std::set<std::string> updated_;  // the names of the states that are
 };
 
 // The interpreter that defines the meaning of every op, on a graph that need not be planned.

@@ -144,7 +144,6 @@ Graph split_dot_epilogue(const Node& n) {
   Graph parts;
   auto body = std::make_unique<Graph>();
   // Where the result goes over a state, the Kernel's does, too: such buffers overlap.
-  constexpr int64_t kInPlace = -2;
   const bool in_place = !n.offsets.empty() && n.offsets[0] == kInPlace;
   Values outside, inside(4);
   Values of_kernel(1);

@@ -214,7 +214,7 @@ TEST(MemoryCheck, SeesAnIllegalInPlaceUpdate) {
   plan(g);
   Value v = g.updates[0].value;
   while (is_reshape(*v.node)) v = v.node->in(0);
-  v.node->offsets[0] = -2;
+  v.node->offsets[0] = kInPlace;
   EXPECT_THROW(check_memory(g), InternalError);
 }
 

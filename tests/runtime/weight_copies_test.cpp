@@ -117,9 +117,9 @@ TEST(WeightCopies, AreRenewedWhereAProgramUpdatesTheWeightAlone) {
   states.adopt(graph);
   EXPECT_TRUE(states.is_copy("w.bf16"));
   states.at("w").set(1, 2.5);
-  states.renew_copies({{"w", {DType::f32, {3}}, false}});
+  states.renew_copies({});
   EXPECT_EQ(states.at("w.bf16").get(1), 1);
-  states.renew_copies({{"w", {DType::f32, {3}}, true}});
+  states.renew_copies({"w"});
   EXPECT_EQ(states.at("w.bf16").get(1), 2.5);
 }
 
