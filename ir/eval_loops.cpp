@@ -184,8 +184,7 @@ void fold(const Node& node, const Tensor& in, Tensor& out) {
 }  // namespace
 
 void evaluate_reduce(const Node& node, const TensorRefs& in, Tensor& out) {
-  if (out.dtype() == DType::f64) return fold<double>(node, *in[0], out);
-  if (is_float(out.dtype())) return fold<float>(node, *in[0], out);
+  if (is_float(out.dtype())) return fold<double>(node, *in[0], out);
   if (node.op().reduce == Reduction::sum || node.op().reduce == Reduction::prod || out.dtype() == DType::u64)
     return fold<uint64_t>(node, *in[0],
                           out);  // patterns modulo 2^64 are right for signed sums and products, too

@@ -160,12 +160,29 @@ class SegmentEmitter {
     while (open-- > 0) close();
   }
 
+  // ---- accumulators, in a type of their own
+
+  Reg start(const FoldedValue& f) {
+    return e_.constant(accumulator_type(f), identity(f.how, accumulator_type(f)));
+  }
   Reg combined(const FoldedValue& f, Reg a, Reg b) {
     Reg operands[] = {a, b};
-    ir::DType t = f.result.dtype();
+    ir::DType t = accumulator_type(f);
     return e_.apply(combining(f.how, t), t, t, operands);
   }
-  Reg start(const FoldedValue& f) { return e_.constant(f.result.dtype(), identity(f.how, f.result.dtype())); }
+  Reg folded_lanes(const FoldedValue& f, Reg v) {
+    return e_.fold_lanes(combining(f.how, accumulator_type(f)), accumulator_type(f), v);
+  }
+  Reg operand(const FoldedValue& f) {
+    return converted(value(f.operand), ir::compute_type(f.operand.dtype()), accumulator_type(f));
+  }
+  Reg finished(const FoldedValue& f, Reg v) {
+    return converted(v, accumulator_type(f), ir::compute_type(f.result.dtype()));
+  }
+  Reg converted(Reg v, ir::DType from, ir::DType to) {
+    return from == to ? v : e_.apply(ir::Code::cast, to, from, {&v, 1});
+  }
+
   Reg value(Value v) { return walk_.value(v, nest_->at_dims(v.dims())); }
 
   void row() {
@@ -173,15 +190,13 @@ class SegmentEmitter {
     for (int pass = 0; pass < s_.passes; pass++) {
       std::vector<int> sums(s_.row.size(), -1);
       for (size_t k = 0; k < s_.row.size(); k++)
-        if (s_.row[k].pass == pass) sums[k] = e_.variable(s_.row[k].result.dtype(), start(s_.row[k]), vector);
+        if (s_.row[k].pass == pass) sums[k] = e_.variable(accumulator_type(s_.row[k]), start(s_.row[k]), vector);
       over_row([&] { element(pass, sums); });
       for (size_t k = 0; k < s_.row.size(); k++) {
         if (sums[k] < 0) continue;
         const FoldedValue& f = s_.row[k];
         Reg sum = e_.get(sums[k]);
-        if (p_.vector_in_row())
-          sum = e_.fold_lanes(combining(f.how, f.result.dtype()), f.result.dtype(), sum);
-        walk_.define(f.result, sum);
+        walk_.define(f.result, finished(f, p_.vector_in_row() ? folded_lanes(f, sum) : sum));
       }
       for (size_t k = 0; k < p_.kept.size(); k++)
         if (p_.kept[k].pass == pass)
@@ -195,7 +210,7 @@ class SegmentEmitter {
   void element(int pass, const std::vector<int>& sums) {
     for (size_t k = 0; k < s_.row.size(); k++) {
       if (sums[k] < 0) continue;
-      Reg v = value(s_.row[k].operand);
+      Reg v = operand(s_.row[k]);
       if (p_.vector_in_row()) v = e_.in_active_lanes(v, start(s_.row[k]));
       e_.set_variable(sums[k], combined(s_.row[k], e_.get(sums[k]), v));
     }
@@ -259,8 +274,6 @@ class SegmentEmitter {
     return task * f.result.type().count() + ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
   }
   int partial(size_t k) const { return partials_ + static_cast<int>(k); }
-  // Partial results are kept in the type that computes.
-  static ir::DType partial_type(const FoldedValue& f) { return ir::compute_type(f.result.dtype()); }
 
   void start_free() {
     free_.assign(s_.free.size(), {});
@@ -269,29 +282,29 @@ class SegmentEmitter {
       int64_t count = f.result.type().count();
       if (count == 1) {
         free_[k].vector = p_.nest.vector >= 0 && !(f.per_row && p_.vector_in_row());
-        free_[k].variable = e_.variable(f.result.dtype(), start(f), free_[k].vector);
+        free_[k].variable = e_.variable(accumulator_type(f), start(f), free_[k].vector);
         continue;
       }
       Expr first = Expr::coordinate(extra(kTask), p_.tasks) * count;
       open_loop(extra(kPart), {0, count}, 1, {extra(kPart)});
-      e_.store(partial(k), partial_type(f), first + Expr::coordinate(extra(kPart), count), start(f));
+      e_.store(partial(k), accumulator_type(f), first + Expr::coordinate(extra(kPart), count), start(f));
       close();
     }
   }
 
   void add_free(size_t k, bool vector) {
     const FoldedValue& f = s_.free[k];
-    Reg v = value(f.operand);
+    Reg v = operand(f);
     bool across = vector && vector_is_folded(f);
     if (across) v = e_.in_active_lanes(v, start(f));
     if (free_[k].variable >= 0) {
       e_.set_variable(free_[k].variable, combined(f, e_.get(free_[k].variable), v));
       return;
     }
-    if (across) v = e_.fold_lanes(combining(f.how, f.result.dtype()), f.result.dtype(), v);
+    if (across) v = folded_lanes(f, v);
     Expr at = partial_offset(f);
-    Reg before = e_.load(partial(k), partial_type(f), at, p_.partial_count(k), {});
-    e_.store(partial(k), partial_type(f), at, combined(f, before, v));
+    Reg before = e_.load(partial(k), accumulator_type(f), at, p_.partial_count(k), {});
+    e_.store(partial(k), accumulator_type(f), at, combined(f, before, v));
   }
 
   void finish_free() {
@@ -299,8 +312,8 @@ class SegmentEmitter {
       if (free_[k].variable < 0) continue;
       const FoldedValue& f = s_.free[k];
       Reg v = e_.get(free_[k].variable);
-      if (free_[k].vector) v = e_.fold_lanes(combining(f.how, f.result.dtype()), f.result.dtype(), v);
-      e_.store(partial(k), partial_type(f), Expr::coordinate(extra(kTask), p_.tasks), v);
+      if (free_[k].vector) v = folded_lanes(f, v);
+      e_.store(partial(k), accumulator_type(f), Expr::coordinate(extra(kTask), p_.tasks), v);
     }
   }
 
@@ -347,14 +360,14 @@ class SegmentEmitter {
   // The partial results of all tasks, in order of the tasks.
   Reg folded_partials(size_t k, bool vector) {
     const FoldedValue& f = s_.free[k];
-    int sum = e_.variable(f.result.dtype(), start(f), vector);
+    int sum = e_.variable(accumulator_type(f), start(f), vector);
     open_loop(extra(kPart), {0, p_.tasks}, 1, {extra(kPart)});
     Expr at = Expr::coordinate(extra(kPart), p_.tasks) * f.result.type().count() +
               ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
-    Reg part = e_.load(partial(k), partial_type(f), at, p_.partial_count(k), {});
+    Reg part = e_.load(partial(k), accumulator_type(f), at, p_.partial_count(k), {});
     e_.set_variable(sum, combined(f, e_.get(sum), part));
     close();
-    return e_.get(sum);
+    return finished(f, e_.get(sum));
   }
 
   const SegmentPlan& p_;

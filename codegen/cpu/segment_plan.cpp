@@ -107,6 +107,11 @@ int64_t SegmentPlan::kept_at(size_t k) const {
   return at;
 }
 
+ir::DType accumulator_type(const FoldedValue& f) {
+  const ir::DType computed = ir::compute_type(f.result.dtype());
+  return f.how == ir::Reduction::sum && computed == ir::DType::f32 ? ir::DType::f64 : computed;
+}
+
 std::string SegmentPlan::text() const {
   std::string t = concat(segment_text(*body, segment), "lanes ", lanes);
   for (const Result& r : segment.results) t += concat(" ", r.pass);

@@ -39,6 +39,9 @@ struct SegmentPlan {
   void share_out();
 };
 
+// Sums of f32 are added up in f64: rounded once, they are as exact over a million rows as over ten.
+ir::DType accumulator_type(const FoldedValue& f);
+
 // Writes the functions.
 void emit_tasks(const SegmentPlan& plan, LoopEmitter& emitter, const std::string& name);
 void emit_combine(const SegmentPlan& plan, LoopEmitter& emitter, const std::string& name);

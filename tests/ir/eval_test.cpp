@@ -102,13 +102,15 @@ TEST(Eval, ReducesOverAnyAxes) {
   EXPECT_EQ(run(g, reduce_sum(x, {})).get(0), 66);
 }
 
-TEST(Eval, ReductionsAccumulateInF32) {
+TEST(Eval, SumsAreRoundedOnce) {
   Graph g;
   Value ones = g.constant(1, DType::bf16, {1000});
   EXPECT_EQ(run(g, reduce_sum(ones, {0})).get(0), 1000);  // accumulated in bf16 it would stall at 256
   Value big = g.constant(Tensor::of({3}, {16777216, 1, 1}));
-  EXPECT_EQ(run(g, reduce_sum(big, {0})).get(0), 16777216);
-  EXPECT_EQ(run(g, reduce_sum(big, {0}), {}, EvalMode::exact).get(0), 16777218);
+  EXPECT_EQ(run(g, reduce_sum(big, {0})).get(0), 16777218);  // added up in f32 it would stay 16777216
+  Value between = g.constant(Tensor::of({2}, {16777216, 1}));
+  EXPECT_EQ(run(g, reduce_sum(between, {0})).get(0), 16777216);
+  EXPECT_EQ(run(g, reduce_sum(between, {0}), {}, EvalMode::exact).get(0), 16777217);
 }
 
 TEST(Eval, IndexOpsMoveElements) {
