@@ -3,7 +3,8 @@
 //   variance of the
 //          batch; running = running * momentum + batch * (1 - momentum). The running statistics carry no
 //          gradient.
-//   eval:  the same affine map with the running statistics given as inputs 3 and 4.
+//   eval:  the same affine map with the statistics given as inputs 3 and 4. They have a gradient: exporters
+//          write normalisation by statistics that the model computes so, weight standardisation for one.
 #include "ir/ops/sliding_windows.h"
 
 namespace mezzo::ir {
@@ -67,6 +68,7 @@ Values expand_batch_normalization(Graph&, const Node& n, const Values& in) {
 }
 
 // train: dX = scale * invstd * (dY - sum(dY)/m - xhat * sum(dY * xhat)/m), m elements per channel.
+// eval:  dX = scale * invstd * dY, dMean = -sum(dX), dVar = -scale * invstd^2 / 2 * sum(dY * xhat).
 Values grad(Grad& g) {
   Value x = g.in[kX], dy = g.dy[kY];
   const Node& n = g.node;
@@ -88,6 +90,9 @@ Values grad(Grad& g) {
       d[kX] = dy * (scale * invstd);
     }
   }
+  if (!train && g.needs[kMean]) d[kMean] = reshape(-(dbias * scale * invstd), g.in[kMean].dims());
+  if (!train && g.needs[kVar])
+    d[kVar] = reshape(dscale * scale * invstd * invstd * -0.5, g.in[kVar].dims());
   if (g.needs[kScale]) d[kScale] = reshape(dscale, g.in[kScale].dims());
   if (g.needs[kBias]) d[kBias] = reshape(dbias, g.in[kBias].dims());
   return d;
@@ -103,7 +108,6 @@ const OpDef batch_normalization = {
     .infer = infer,
     .expand = expand_batch_normalization,
     .grad = grad,
-    .no_grad_inputs = {kMean, kVar},
     .f32_inputs = {kScale, kBias, kMean, kVar},
 };
 MEZZO_REGISTER_OP(batch_normalization);
