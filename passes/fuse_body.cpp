@@ -66,7 +66,11 @@ class SegmentBuilder {
     if (!key.aligned) return body.add(n.op(), std::move(in), n.attrs())->out();
     if (role == Role::view || role == Role::repeat) return in[0];
     if (role == Role::movement) return reshape(in[0], dims_of(flow_.list(key.at)));
-    if (role == Role::scalar) return body.add(n.op(), std::move(in), n.attrs())->out();
+    if (role == Role::scalar) {
+      Value v = body.add(n.op(), std::move(in), n.attrs())->out();
+      // What members see of others varies along all of its axes (Nest::spans), also behind a repeat.
+      return s_.again.count(key.at) ? expand(v, dims_of(flow_.list(key.at))) : v;
+    }
     Ints axes;
     for (size_t i = 0; i < loops_.size(); i++) {
       const AxisList& folded = flow_.folded(key.at);

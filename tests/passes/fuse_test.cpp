@@ -242,6 +242,24 @@ TEST(Fuse, ConcatAndSliceInTheLoads) {
   fused(g);
 }
 
+// A group norm of an upsampled image whose mean comes from another kernel, which also has the cast: this one
+// computes the cast again, and stores results that vary along the repeat only because the cast is said to.
+TEST(Fuse, WhatIsComputedAgainBehindARepeat) {
+  Graph g;
+  Value x = g.input("x", {DType::bf16, {2, 4, 3, 3}}), gain = g.input("gain", f32({4, 1, 1}));
+  Value wide = reshape(expand(reshape(x, {2, 4, 3, 1, 3, 1}), {2, 4, 3, 2, 3, 2}), {2, 2, 72});
+  Value f = cast(wide, DType::f32);
+  Value d = f - reduce_mean(f, {2});
+  Value rstd = 1.0 / sqrt(reduce_mean(d * d, {2}) + 1e-5);
+  Value y = cast(reshape(cast(d * rstd, DType::bf16), {2, 4, 6, 6}), DType::f32);
+  Value z = cast(cast(y * gain, DType::bf16), DType::f32);
+  Value pooled = reduce_sum(reshape(exp(z), {2, 4, 3, 2, 3, 2}), {3, 5});
+  Value dz = reshape(expand(reshape(pooled, {2, 4, 3, 1, 3, 1}), {2, 4, 3, 2, 3, 2}), {2, 4, 6, 6}) * z;
+  g.outputs = {{"rstd", rstd}, {"y", y}, {"pooled", pooled}, {"dgain", reduce_sum(dz * y, {0, 2, 3})},
+               {"sum", reduce_sum(reshape(dz, {2, 2, 72}) * d * rstd, {2})}};
+  fused(g);
+}
+
 TEST(Fuse, RandomGraphsKeepEveryBit) {
   for (uint64_t seed = 1; seed <= 400; seed++) {
     SCOPED_TRACE(seed);
