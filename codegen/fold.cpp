@@ -14,8 +14,7 @@ Overlaps overlaps(const ir::Node& n) {
     if (at == ir::kInPlace) o.outputs[k] = true;
     for (size_t i = 0; i < n.input_count(); i++) {
       if (!n.has(i)) continue;
-      ir::Value root = n.in(i);
-      while (ir::is_reshape(*root.node)) root = root.node->in(0);
+      const ir::Value root = ir::root_of(n.in(i));
       if (at == ir::kInPlace && ir::is_state(*root.node)) o.inputs[i] = true;
       auto output = static_cast<size_t>(root.index);
       if (output >= root.node->offsets.size() || root.node->offsets[output] < 0 || at < 0) continue;

@@ -45,8 +45,8 @@ int LaunchList::saved(const ir::Type& type, int slot) {
 
 // A value computed in place is read after the step; a state itself means its value before the step.
 int LaunchList::from_state(ir::Value v, int slot) {
-  while (ir::is_reshape(*v.node)) v = v.node->in(0);
-  return ir::is_state(*v.node) ? saved(v.type(), slot) : slot;
+  const ir::Value root = ir::root_of(v);
+  return ir::is_state(*root.node) ? saved(root.type(), slot) : slot;
 }
 
 // An output in place has a slot of its own, with the state's address.

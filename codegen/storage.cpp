@@ -11,12 +11,7 @@ Storage::Storage(const ir::Graph& planned) : arena_bytes_(host_aligned(planned.a
     if (ir::is_input(*n)) number_[n.get()] = inputs++;
     if (ir::is_state(*n)) number_[n.get()] = states++;
   }
-  for (const ir::Update& u : planned.updates) in_place_.emplace(root(u.value), u.state);
-}
-
-ir::Value Storage::root(ir::Value v) const {
-  while (v.node->op().meaning == ir::Meaning::index && is_reshape(*v.node)) v = v.node->in(0);
-  return v;
+  for (const ir::Update& u : planned.updates) in_place_.emplace(root_of(u.value), u.state);
 }
 
 int Storage::add(Place place) {
@@ -34,7 +29,7 @@ int Storage::arena_slot(int64_t offset) { return add({Place::Kind::arena, offset
 
 int Storage::slot(ir::Value v) {
   if (!v) return -1;
-  v = root(v);
+  v = root_of(v);
   auto [it, fresh] = slots_.try_emplace(v, 0);
   if (!fresh) return it->second;
   const ir::Node& n = *v.node;

@@ -32,7 +32,6 @@ class Storage {
                std::vector<std::byte*>& addresses) const;
 
  private:
-  ir::Value root(ir::Value v) const;
   int add(Place place);
 
   std::vector<Place> places_;

@@ -140,6 +140,8 @@ bool is_time_loop(const Node&);  // a loop over time, with the step as its body
 bool is_transpose(const Node&);
 Ints permutation_of(const Node& transpose);  // its perm, the default made explicit
 bool is_reshape(const Node&);
+// The value whose memory `v` is: looks through Reshapes.
+Value root_of(Value v);
 bool is_expand(const Node&);  // the op that broadcasts to a shape
 bool is_dot(const Node&);
 bool is_convolution(const Node&);

@@ -16,7 +16,6 @@
 #include "ir/build.h"
 #include "ir/dot_epilogue.h"
 #include "passes/passes.h"
-#include "passes/storage_classes.h"
 
 namespace mezzo::passes {
 namespace {

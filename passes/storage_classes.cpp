@@ -9,11 +9,6 @@ namespace mezzo::passes {
 
 using namespace ir;
 
-Value root_of(Value v) {
-  while (is_reshape(*v.node)) v = v.node->in(0);
-  return v;
-}
-
 bool is_launch(const Node& n) { return !is_input(n) && !is_state(n) && !is_constant(n) && !is_reshape(n); }
 
 bool may_overwrite(const Node& launch, int output, const Node& state) {

@@ -5,9 +5,6 @@
 
 namespace mezzo::passes {
 
-// The value whose memory `v` is: looks through Reshapes.
-ir::Value root_of(ir::Value v);
-
 // A node that runs: no leaf and no alias.
 bool is_launch(const ir::Node&);
 

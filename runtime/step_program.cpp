@@ -71,8 +71,7 @@ class BackendProgram : public StepProgram {
       program_->run_timed(bindings, *nanoseconds);
     else
       program_->run(bindings);
-    for (const Port& p : states_)
-      if (p.updated) states.written(p.name);
+    for (const std::string& name : updated_) states.written(name);
     states.renew_copies(updated_);
     return outputs;
   }

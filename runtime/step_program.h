@@ -117,7 +117,7 @@ class StepProgram {
  protected:
   explicit StepProgram(const ir::Graph& graph);
   std::vector<Port> inputs_, states_, outputs_;
-  std::set<std::string> updated_;  // the names of the states that are
+  std::set<std::string> updated_;  // the names of the states that the graph gives new values
 };
 
 // The interpreter that defines the meaning of every op, on a graph that need not be planned.

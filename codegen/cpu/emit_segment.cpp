@@ -190,7 +190,8 @@ class SegmentEmitter {
     for (int pass = 0; pass < s_.passes; pass++) {
       std::vector<int> sums(s_.row.size(), -1);
       for (size_t k = 0; k < s_.row.size(); k++)
-        if (s_.row[k].pass == pass) sums[k] = e_.variable(accumulator_type(s_.row[k]), start(s_.row[k]), vector);
+        if (s_.row[k].pass == pass)
+          sums[k] = e_.variable(accumulator_type(s_.row[k]), start(s_.row[k]), vector);
       over_row([&] { element(pass, sums); });
       for (size_t k = 0; k < s_.row.size(); k++) {
         if (sums[k] < 0) continue;
@@ -269,9 +270,10 @@ class SegmentEmitter {
     return p_.nest.vector >= 0 &&
            f.result.dims()[nest_->dim[static_cast<size_t>(p_.vector().coordinate)]] == 1;
   }
-  Expr partial_offset(const FoldedValue& f) {
-    Expr task = Expr::coordinate(extra(kTask), p_.tasks);
-    return task * f.result.type().count() + ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
+  // Of the element at hand, in the partial results of the task that a coordinate counts.
+  Expr partial_offset(const FoldedValue& f, Extra task) {
+    return Expr::coordinate(extra(task), p_.tasks) * f.result.type().count() +
+           ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
   }
   int partial(size_t k) const { return partials_ + static_cast<int>(k); }
 
@@ -302,7 +304,7 @@ class SegmentEmitter {
       return;
     }
     if (across) v = folded_lanes(f, v);
-    Expr at = partial_offset(f);
+    Expr at = partial_offset(f, kTask);
     Reg before = e_.load(partial(k), accumulator_type(f), at, p_.partial_count(k), {});
     e_.store(partial(k), accumulator_type(f), at, combined(f, before, v));
   }
@@ -362,9 +364,7 @@ class SegmentEmitter {
     const FoldedValue& f = s_.free[k];
     int sum = e_.variable(accumulator_type(f), start(f), vector);
     open_loop(extra(kPart), {0, p_.tasks}, 1, {extra(kPart)});
-    Expr at = Expr::coordinate(extra(kPart), p_.tasks) * f.result.type().count() +
-              ir::linearize(nest_->at_dims(f.result.dims()), f.result.dims());
-    Reg part = e_.load(partial(k), accumulator_type(f), at, p_.partial_count(k), {});
+    Reg part = e_.load(partial(k), accumulator_type(f), partial_offset(f, kPart), p_.partial_count(k), {});
     e_.set_variable(sum, combined(f, e_.get(sum), part));
     close();
     return finished(f, e_.get(sum));

@@ -49,8 +49,8 @@ class KernelLaunch : public Launch {
         throw Unsupported("too many buffers");
       for (size_t k = 0; k < plan->segment.free.size(); k++) {
         part.partials.push_back(scratch_bytes);
-        scratch_bytes += host_aligned(plan->partial_count(k) *
-                                      ir::byte_size(accumulator_type(plan->segment.free[k])));
+        scratch_bytes +=
+            host_aligned(plan->partial_count(k) * ir::byte_size(accumulator_type(plan->segment.free[k])));
       }
       part.kept = scratch_bytes;
       part.kept_bytes = host_aligned(plan->kept_bytes());

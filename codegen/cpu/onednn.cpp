@@ -216,8 +216,8 @@ View weight_view(const ir::Dims& dims, int64_t groups) {
   return v;
 }
 
-// The library gathers what a strided convolution with a kernel of one element reads. Seen in 2.6: where the last
-// block of input channels is not full, that overruns its memory, and weight gradients are wrong.
+// The library gathers what a strided convolution with a kernel of one element reads. Seen in 2.6: where the
+// last block of input channels is not full, that overruns its memory, and weight gradients are wrong.
 bool overruns(const View& w, const Dims& strides) {
   constexpr int64_t kChannelBlock = 16;
   const size_t spatial = strides.size();

@@ -192,5 +192,9 @@ Ints permutation_of(const Node& n) {
 }
 bool is_expand(const Node& n) { return &n.op() == &expand_op; }
 bool is_reshape(const Node& n) { return &n.op() == &reshape_op; }
+Value root_of(Value v) {
+  while (is_reshape(*v.node)) v = v.node->in(0);
+  return v;
+}
 
 }  // namespace mezzo::ir

@@ -20,8 +20,7 @@ int input_under(const ir::Node& n, size_t k) {
   if (k >= n.offsets.size()) return -1;
   for (size_t i = 0; i < n.input_count(); i++) {
     if (!n.has(i)) continue;
-    ir::Value root = n.in(i);
-    while (ir::is_reshape(*root.node)) root = root.node->in(0);
+    const ir::Value root = ir::root_of(n.in(i));
     auto output = static_cast<size_t>(root.index);
     if (output < root.node->offsets.size() && root.node->offsets[output] >= 0 &&
         root.node->offsets[output] == n.offsets[k] &&

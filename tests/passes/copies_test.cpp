@@ -108,10 +108,9 @@ TEST(Copies, NoLaunchRoundsAWeightBeforeItIsUsed) {
   const Node *writes_weight = nullptr, *writes_copy = nullptr;
   for (const Update& u : step.updates) {
     if (u.state != copy && u.state != step.find_state("w")) continue;
-    Value made = u.value;
-    while (is_reshape(*made.node)) made = made.node->in(0);
+    const Value made = root_of(u.value);
     (u.state == copy ? writes_copy : writes_weight) = made.node;
-    EXPECT_EQ(made.node->offsets.at(static_cast<size_t>(made.index)), -2);
+    EXPECT_EQ(made.node->offsets.at(static_cast<size_t>(made.index)), kInPlace);
   }
   EXPECT_EQ(writes_copy, writes_weight);
   MemoryReport memory = memory_report(step);

@@ -255,7 +255,10 @@ TEST(Fuse, WhatIsComputedAgainBehindARepeat) {
   Value z = cast(cast(y * gain, DType::bf16), DType::f32);
   Value pooled = reduce_sum(reshape(exp(z), {2, 4, 3, 2, 3, 2}), {3, 5});
   Value dz = reshape(expand(reshape(pooled, {2, 4, 3, 1, 3, 1}), {2, 4, 3, 2, 3, 2}), {2, 4, 6, 6}) * z;
-  g.outputs = {{"rstd", rstd}, {"y", y}, {"pooled", pooled}, {"dgain", reduce_sum(dz * y, {0, 2, 3})},
+  g.outputs = {{"rstd", rstd},
+               {"y", y},
+               {"pooled", pooled},
+               {"dgain", reduce_sum(dz * y, {0, 2, 3})},
                {"sum", reduce_sum(reshape(dz, {2, 2, 72}) * d * rstd, {2})}};
   fused(g);
 }

@@ -116,9 +116,8 @@ TEST(PlanMemory, EveryUpdateOfAdamIsInPlace) {
   plan(g);
   for (const Update& u : g.updates) {
     if (u.state->type().rank() == 0) continue;  // the powers of the betas go into the step size, too
-    Value v = u.value;
-    while (is_reshape(*v.node)) v = v.node->in(0);
-    EXPECT_EQ(v.node->offsets[static_cast<size_t>(v.index)], -2) << u.state->s("name");
+    Value v = root_of(u.value);
+    EXPECT_EQ(v.node->offsets[static_cast<size_t>(v.index)], kInPlace) << u.state->s("name");
   }
 }
 
@@ -128,8 +127,7 @@ TEST(PlanMemory, AStateThatIsReadElsewhereIsNotOverwritten) {
   // Reads its own transpose.
   g.updates = {{s.node, s + transpose(s, {1, 0}) * x}};
   plan(g);
-  Value v = g.updates[0].value;
-  while (is_reshape(*v.node)) v = v.node->in(0);
+  Value v = root_of(g.updates[0].value);
   EXPECT_GE(v.node->offsets[0], 0) << print(g);
 }
 
@@ -139,8 +137,7 @@ TEST(PlanMemory, AStateThatIsAnOutputKeepsItsOldValue) {
   g.updates = {{s.node, s + 1.0}};
   g.outputs = {{"old", s}};
   plan(g);
-  Value v = g.updates[0].value;
-  while (is_reshape(*v.node)) v = v.node->in(0);
+  Value v = root_of(g.updates[0].value);
   EXPECT_GE(v.node->offsets[0], 0);
 }
 
@@ -155,8 +152,7 @@ TEST(PlanMemory, AStateOfRankZeroThatAnotherResultNeedsKeepsItsOldValue) {
   g.outputs = {{"step_size", 1.0 / (1.0 - now)}};
   plan(g);
   auto offset = [&](size_t update) {
-    Value v = g.updates[update].value;
-    while (is_reshape(*v.node)) v = v.node->in(0);
+    Value v = root_of(g.updates[update].value);
     return v.node->offsets[static_cast<size_t>(v.index)];
   };
   EXPECT_GE(offset(0), 0) << print(g);
@@ -212,8 +208,7 @@ TEST(MemoryCheck, SeesAnIllegalInPlaceUpdate) {
   Value s = g.state("s", f32({4, 4}), StateKind::parameter);
   g.updates = {{s.node, s + transpose(s, {1, 0})}};
   plan(g);
-  Value v = g.updates[0].value;
-  while (is_reshape(*v.node)) v = v.node->in(0);
+  Value v = root_of(g.updates[0].value);
   v.node->offsets[0] = kInPlace;
   EXPECT_THROW(check_memory(g), InternalError);
 }

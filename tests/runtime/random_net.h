@@ -2,7 +2,6 @@
 #pragma once
 #include <cmath>
 #include <functional>
-#include <numeric>
 #include <random>
 
 #include "frontend/onnx.pb.h"
@@ -13,7 +12,7 @@ namespace mezzo::runtime {
 
 class RandomNet {
   using ModelBuilder = test::ModelBuilder;
-  using Dims = std::vector<int64_t>;
+  using Dims = ir::Dims;
 
  public:
   explicit RandomNet(uint64_t seed) : random_(seed) { model_.output("loss"); }
@@ -57,9 +56,8 @@ class RandomNet {
 
   std::string weight(const Dims& dims, int64_t fan_in = 1, double least = -INFINITY) {
     std::string name = fresh();
-    int64_t count = std::accumulate(dims.begin(), dims.end(), int64_t{1}, std::multiplies<>());
     std::vector<float> values;
-    for (int64_t i = 0; i < count; i++)
+    for (int64_t i = 0; i < ir::element_count(dims); i++)
       values.push_back(static_cast<float>(std::max(normal_(random_), least) / std::sqrt(fan_in)));
     model_.weight(name, dims, values);
     return name;
@@ -86,7 +84,7 @@ class RandomNet {
     return apply("Transpose", {v}, [&](auto& n) { test::set(n, "perm", perm); });
   }
   std::string mean(const std::string& v, const Dims& axes) {
-    return apply("ReduceMean", {v}, [&](auto& n) { test::set(n, "axes", axes); });
+    return apply("ReduceMean", {v, integers(axes)});
   }
 
   void start() {
@@ -107,8 +105,7 @@ class RandomNet {
   void finish() {
     std::string y = now_.name;
     if (random_() % 2) {
-      const int64_t count =
-          std::accumulate(now_.dims.begin() + 1, now_.dims.end(), int64_t{1}, std::multiplies<>());
+      const int64_t count = ir::element_count(now_.dims) / now_.dims[0];
       y = apply("Gemm", {reshaped(y, {now_.dims[0], count}), weight({5, count}, count), weight({5})},
                 [](auto& n) { test::set(n, "transB", int64_t{1}); });
     }

@@ -4,9 +4,7 @@
 
 #include <cmath>
 
-#include "frontend/onnx.pb.h"
-#include "runtime/session.h"
-#include "tests/frontend/model_builder.h"
+#include "model_gradients.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -17,17 +15,6 @@ using test::ModelBuilder;
 using test::set;
 using testing::Each;
 using testing::ElementsAre;
-
-// The model's first output is the loss.
-GradientOutcome gradients(const ModelBuilder& m, const Arrays& feeds, Precision precision) {
-  test::TemporaryDirectory folder;
-  test::write_file(folder / "m.onnx", m.bytes());
-  CompileOptions options;
-  options.precision = precision;
-  options.loss = Loss::output();
-  options.cache_dir = "none";
-  return Session(std::make_shared<LoadedModel>(folder / "m.onnx"), options).gradients(feeds);
-}
 
 StepResult step(const ModelBuilder& m, const Arrays& feeds, Precision precision) {
   test::TemporaryDirectory folder;
