@@ -93,6 +93,7 @@ Value sign(Value v) { return apply("Sign", {v}); }
 Value floor(Value v) { return apply("Floor", {v}); }
 Value minimum(Value a, Value b) { return apply("Min", {a, b}); }
 Value maximum(Value a, Value b) { return apply("Max", {a, b}); }
+Value pow(Value a, Value b) { return apply("Pow", {a, b}); }
 Value equal(Value a, Value b) { return apply("Equal", {a, b}); }
 Value less(Value a, Value b) { return apply("Less", {a, b}); }
 Value less_equal(Value a, Value b) { return apply("LessOrEqual", {a, b}); }

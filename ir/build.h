@@ -49,6 +49,7 @@ Value sign(Value);
 Value floor(Value);
 Value minimum(Value a, Value b);
 Value maximum(Value a, Value b);
+Value pow(Value a, Value b);
 Value equal(Value a, Value b);
 Value less(Value a, Value b);
 Value less_equal(Value a, Value b);

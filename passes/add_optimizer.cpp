@@ -6,6 +6,7 @@
 #include "ir/build.h"
 #include "ir/glob.h"
 #include "ir/op.h"
+#include "passes/lr_factor.h"
 #include "passes/passes.h"
 #include "passes/step_names.h"
 
@@ -90,6 +91,7 @@ class Optimizer {
     set(step, step + 1);
     first_ = equal(step, constant_like(step, 0));
     lr_ = graph.state(kLr, {DType::f64, {}}, StateKind::counter, o.lr);
+    if (Value factor = lr_factor(step, o.schedule)) lr_ = lr_ * factor;
     if (o.kind == OptimizerKind::sgd) return;
     first_correction_ = 1.0 - power(kBeta1Power, o.beta1);
     second_correction_ = sqrt(1.0 - power(kBeta2Power, o.beta2));

@@ -13,6 +13,7 @@ using ir::DType;
 constexpr std::array<std::string_view, 3> kOptimizers{"sgd", "adam", "adamw"};
 constexpr std::array<std::string_view, 2> kNumerics{"strict", "excess"};
 constexpr std::array<std::string_view, 3> kLossScales{"none", "fixed", "dynamic"};
+constexpr std::array<std::string_view, 5> kSchedules{"constant", "step", "multi_step", "cosine", "linear"};
 
 // One key: reads the text into the options (false: not a value of this key), and writes it ("" = leave the
 // key out).
@@ -22,16 +23,18 @@ struct Key {
   std::function<std::string(const Options&)> write;
 };
 
-bool read_real(const std::string& text, double& to) {
+bool read_number(const std::string& text, double& to) {
   std::optional<double> v = ir::read_double(text);
   if (v) to = *v;
   return v.has_value();
 }
-bool read_whole(const std::string& text, int64_t& to) {
+bool read_number(const std::string& text, int64_t& to) {
   std::optional<int64_t> v = ir::read_int(text);
   if (v) to = *v;
   return v.has_value();
 }
+std::string write_number(double v) { return ir::spell(v); }
+std::string write_number(int64_t v) { return std::to_string(v); }
 bool read_bool(const std::string& text, bool& to) {
   to = text == "true";
   return text == "true" || text == "false";
@@ -51,21 +54,46 @@ OptimizerOptions& optimizer_of(Options& o) { return o.optimizer ? *o.optimizer :
 std::string spell_flag(bool v) { return v ? "true" : "false"; }
 
 Key optimizer_number(std::string_view name, double OptimizerOptions::*field) {
-  return {name, [=](Options& o, const std::string& t) { return read_real(t, optimizer_of(o).*field); },
+  return {name, [=](Options& o, const std::string& t) { return read_number(t, optimizer_of(o).*field); },
           [=](const Options& o) {
             return !o.optimizer || (*o.optimizer).*field == OptimizerOptions{}.*field
                        ? ""
                        : ir::spell((*o.optimizer).*field);
           }};
 }
+ScheduleOptions& schedule_of(Options& o) { return optimizer_of(o).schedule; }
+template <class Number>
+Key schedule_number(std::string_view name, Number ScheduleOptions::*field) {
+  return {name, [=](Options& o, const std::string& t) { return read_number(t, schedule_of(o).*field); },
+          [=](const Options& o) {
+            return !o.optimizer || o.optimizer->schedule.*field == ScheduleOptions{}.*field
+                       ? ""
+                       : write_number(o.optimizer->schedule.*field);
+          }};
+}
+// "3,6,8"
+bool read_milestones(const std::string& text, std::vector<int64_t>& to) {
+  to.clear();
+  for (size_t from = 0; from <= text.size();) {
+    const size_t comma = std::min(text.find(',', from), text.size());
+    if (!read_number(text.substr(from, comma - from), to.emplace_back())) return false;
+    from = comma + 1;
+  }
+  return true;
+}
+std::string write_milestones(const std::vector<int64_t>& milestones) {
+  std::string out;
+  for (int64_t m : milestones) out += concat(out.empty() ? "" : ",", m);
+  return out;
+}
 Key scale_number(std::string_view name, double LossScaleOptions::*field) {
-  return {name, [=](Options& o, const std::string& t) { return read_real(t, o.loss_scale.*field); },
+  return {name, [=](Options& o, const std::string& t) { return read_number(t, o.loss_scale.*field); },
           [=](const Options& o) {
             return o.loss_scale.*field == LossScaleOptions{}.*field ? "" : ir::spell(o.loss_scale.*field);
           }};
 }
 Key whole(std::string_view name, int64_t Options::*field) {
-  return {name, [=](Options& o, const std::string& t) { return read_whole(t, o.*field); },
+  return {name, [=](Options& o, const std::string& t) { return read_number(t, o.*field); },
           [=](const Options& o) { return o.*field == Options{}.*field ? "" : std::to_string(o.*field); }};
 }
 Key flag(std::string_view name, bool Options::*field) {
@@ -93,7 +121,7 @@ const std::vector<Key>& keys() {
       scale_number("scale_min", &LossScaleOptions::min),
       scale_number("scale_max", &LossScaleOptions::max),
       {"scale_interval",
-       [](Options& o, const std::string& t) { return read_whole(t, o.loss_scale.interval); },
+       [](Options& o, const std::string& t) { return read_number(t, o.loss_scale.interval); },
        [](const Options& o) {
          int64_t interval = o.loss_scale.interval;
          return interval == LossScaleOptions{}.interval ? "" : std::to_string(interval);
@@ -112,7 +140,24 @@ const std::vector<Key>& keys() {
       optimizer_number("eps", &OptimizerOptions::eps),
       {"nesterov", [](Options& o, const std::string& t) { return read_bool(t, optimizer_of(o).nesterov); },
        [](const Options& o) { return o.optimizer && o.optimizer->nesterov ? "true" : ""; }},
-      {"clip_norm", [](Options& o, const std::string& t) { return read_real(t, o.clip_norm.emplace()); },
+      {"schedule",
+       [](Options& o, const std::string& t) { return read_enum(t, kSchedules, schedule_of(o).kind); },
+       [](const Options& o) {
+         auto kind = o.optimizer ? static_cast<size_t>(o.optimizer->schedule.kind) : 0;
+         return kind == 0 ? "" : std::string(kSchedules[kind]);
+       }},
+      schedule_number("warmup", &ScheduleOptions::warmup),
+      schedule_number("warmup_start", &ScheduleOptions::warmup_start),
+      schedule_number("lr_total", &ScheduleOptions::total),
+      schedule_number("lr_final", &ScheduleOptions::final_factor),
+      schedule_number("lr_period", &ScheduleOptions::period),
+      {"milestones",
+       [](Options& o, const std::string& t) { return read_milestones(t, schedule_of(o).milestones); },
+       [](const Options& o) {
+         return o.optimizer ? write_milestones(o.optimizer->schedule.milestones) : "";
+       }},
+      schedule_number("gamma", &ScheduleOptions::gamma),
+      {"clip_norm", [](Options& o, const std::string& t) { return read_number(t, o.clip_norm.emplace()); },
        [](const Options& o) { return o.clip_norm ? ir::spell(*o.clip_norm) : ""; }},
       whole("accumulate", &Options::accumulate),
       whole("samples", &Options::samples),
@@ -182,9 +227,9 @@ std::optional<ParameterGroup> read_group(const std::string& text) {
     if (equals == item.npos) return std::nullopt;
     const std::string key = item.substr(0, equals), value = item.substr(equals + 1);
     bool read = false;
-    if (key == "weight_decay") read = read_real(value, group.weight_decay.emplace());
-    if (key == "lr_scale") read = read_real(value, group.lr_scale.emplace());
-    if (key == "max_rank") read = read_whole(value, group.max_rank.emplace());
+    if (key == "weight_decay") read = read_number(value, group.weight_decay.emplace());
+    if (key == "lr_scale") read = read_number(value, group.lr_scale.emplace());
+    if (key == "max_rank") read = read_number(value, group.max_rank.emplace());
     if (!read) return std::nullopt;
     at = to;
   }

@@ -14,11 +14,24 @@ struct ParameterGroup {
   std::optional<double> weight_decay;  // instead of the optimizer's
   std::optional<double> lr_scale;      // factor of the learning rate
 };
+// How the learning rate changes over the steps: mezzo::Schedule says what the fields mean.
+enum class ScheduleKind : uint8_t { constant, step, multi_step, cosine, linear };
+struct ScheduleOptions {
+  ScheduleKind kind = ScheduleKind::constant;
+  int64_t warmup = 0;
+  double warmup_start = 0;
+  int64_t total = 0;
+  double final_factor = 0;
+  int64_t period = 0;
+  std::vector<int64_t> milestones;
+  double gamma = 0.1;
+};
 // Semantics and defaults of torch.optim.{SGD,Adam,AdamW}.
 struct OptimizerOptions {
   OptimizerKind kind = OptimizerKind::sgd;
   double lr = 0.01, momentum = 0, dampening = 0, weight_decay = 0, beta1 = 0.9, beta2 = 0.999, eps = 1e-8;
   bool nesterov = false;
+  ScheduleOptions schedule;
   std::vector<ParameterGroup> groups;
 };
 

@@ -26,7 +26,7 @@ inline constexpr const char* kAttempted = "mezzo.attempted";         // i64: ste
 inline constexpr const char* kSkippedInARow = "mezzo.skipped_in_a_row";  // i64
 inline constexpr const char* kSkippedTotal = "mezzo.skipped_total";      // i64
 inline constexpr const char* kStep = "mezzo.step";                       // i64: committed steps
-inline constexpr const char* kLr = "mezzo.lr";                   // f64: learning rate, set by the schedule
+inline constexpr const char* kLr = "mezzo.lr";                   // f64: learning rate before the schedule
 inline constexpr const char* kBeta1Power = "mezzo.beta1_power";  // f64: beta1 to the power of committed steps
 inline constexpr const char* kBeta2Power = "mezzo.beta2_power";  // f64
 // Accumulation over micro-batches.

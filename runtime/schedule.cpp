@@ -1,36 +1,44 @@
 #include "runtime/schedule.h"
 
-#include <algorithm>
 #include <cmath>
 
-namespace mezzo::runtime {
-namespace {
+#include "ir/build.h"
+#include "ir/eval.h"
+#include "passes/lr_factor.h"
 
-double without_warmup(const Schedule& s, int64_t t) {
+namespace mezzo::runtime {
+
+passes::ScheduleOptions schedule_options(const Schedule& s) {
   using Kind = Schedule::Kind;
-  const auto rest = static_cast<double>(s.total - s.warmup);
-  const double done = rest > 0 ? std::clamp(static_cast<double>(t - s.warmup) / rest, 0.0, 1.0) : 1;
+  passes::ScheduleOptions out;
   switch (s.kind) {
-    case Kind::constant: return 1;
-    case Kind::step: return std::pow(s.gamma, static_cast<double>(t / s.period));
-    case Kind::multi_step: {
-      const auto passed =
-          std::count_if(s.milestones.begin(), s.milestones.end(), [&](int64_t m) { return m <= t; });
-      return std::pow(s.gamma, static_cast<double>(passed));
-    }
-    case Kind::cosine: return s.final_factor + (1 - s.final_factor) * (1 + std::cos(M_PI * done)) / 2;
-    case Kind::linear: return 1 + (s.final_factor - 1) * done;
+    case Kind::constant: out.kind = passes::ScheduleKind::constant; break;
+    case Kind::step: out.kind = passes::ScheduleKind::step; break;
+    case Kind::multi_step: out.kind = passes::ScheduleKind::multi_step; break;
+    case Kind::cosine: out.kind = passes::ScheduleKind::cosine; break;
+    case Kind::linear: out.kind = passes::ScheduleKind::linear; break;
   }
-  throw InternalError("unknown schedule");
+  out.warmup = s.warmup;
+  out.warmup_start = s.warmup_start;
+  out.total = s.total;
+  out.final_factor = s.final_factor;
+  out.period = s.period;
+  out.milestones = s.milestones;
+  out.gamma = s.gamma;
+  return out;
 }
 
-}  // namespace
+LrFactor::LrFactor(const Schedule& schedule) {
+  const ir::Value committed = graph_.input(kCommitted, {ir::DType::i64, {}});
+  ir::Value factor = passes::lr_factor(committed, schedule_options(schedule));
+  if (factor) graph_.outputs.push_back({kFactor, factor});
+}
 
-double lr_factor(const Schedule& s, int64_t t) {
-  const double warm = t < s.warmup ? s.warmup_start + (1 - s.warmup_start) * static_cast<double>(t) /
-                                                          static_cast<double>(s.warmup)
-                                   : 1;
-  return warm * without_warmup(s, t);
+double LrFactor::at(int64_t committed) const {
+  if (graph_.outputs.empty()) return 1;
+  ir::Tensor t({ir::DType::i64, {}});
+  t.set_int(0, committed);
+  return ir::evaluate(graph_, {{kCommitted, std::move(t)}}, ir::EvalMode::rounded).outputs.at(kFactor).get(0);
 }
 
 void check_schedule(const Schedule& s) {

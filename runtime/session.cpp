@@ -88,11 +88,10 @@ Session::Session(std::shared_ptr<const LoadedModel> model, CompileOptions option
       device_(options_.device == Device::cuda ? codegen::open_cuda_device() : nullptr),
       states_(device_),
       arena_(device_),
-      lr_(initial_lr(options_.optimizer)) {
-  check_schedule(options_.schedule);
-}
+      lr_factor_((check_schedule(options_.schedule), options_.schedule)),
+      lr_(initial_lr(options_.optimizer)) {}
 
-double Session::lr() const { return lr_ * lr_factor(options_.schedule, counter(passes::kStep)); }
+double Session::lr() const { return lr_ * lr_factor_.at(counter(passes::kStep)); }
 
 void Session::prepare_from_options() {
   std::optional<Signature> signature = signature_from_options(*model_, options_.inputs);
@@ -179,7 +178,8 @@ int64_t Session::counter(const char* name) const {
 }
 
 void Session::set_step_states(int64_t draw) {
-  if (states_.has(passes::kLr)) states_.at(passes::kLr).set(0, lr());
+  if (states_.has(passes::kLr) && std::as_const(states_).at(passes::kLr).get(0) != lr_)
+    states_.at(passes::kLr).set(0, lr_);
   if (!states_.has(kKey)) return;
   ir::Tensor& key = states_.at(kKey);
   key.set_int(0, static_cast<int64_t>(options_.seed ^ (options_.seed >> 32)));

@@ -8,6 +8,7 @@
 #include "mezzo/trainer.h"
 #include "runtime/compile.h"
 #include "runtime/feeds.h"
+#include "runtime/schedule.h"
 
 namespace mezzo::runtime {
 
@@ -108,6 +109,7 @@ class Session {
   Arena arena_;
   std::map<std::pair<Purpose, Signature>, Compiled> programs_;
   std::set<std::string> trained_, statistics_;
+  LrFactor lr_factor_;
   double lr_;
   double compiling_ms_ = 0;  // spent so far
   int64_t draws_ = 0;

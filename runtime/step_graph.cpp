@@ -4,6 +4,7 @@
 #include "passes/differentiable.h"
 #include "passes/step_names.h"
 #include "runtime/feeds.h"
+#include "runtime/schedule.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -130,9 +131,11 @@ passes::Options pass_options(const CompileOptions& options, Purpose purpose, int
       purpose == Purpose::window ? 2 : 1;  // how many micro-batches there are is decided at run time
   if (purpose == Purpose::train || purpose == Purpose::window)
     out.optimizer = optimizer_options(options.optimizer);
-  if (out.optimizer)
+  if (out.optimizer) {
+    out.optimizer->schedule = schedule_options(options.schedule);
     for (const ParameterGroup& group : options.groups)
       out.optimizer->groups.push_back({group.match, group.max_rank, group.weight_decay, group.lr_scale});
+  }
   return out;
 }
 

@@ -115,7 +115,7 @@ TEST_F(SessionTest, AStepIsOneGraphAndTheInputs) {
   reset_calls();
   for (int k = 3; k < 13; k++) session.step({batch("mlp", k)});
   EXPECT_EQ(calls("cuGraphLaunch"), 10);
-  EXPECT_EQ(calls("cuMemcpyHtoDAsync_v2"), 10 + 10) << "the batch, and the learning rate";
+  EXPECT_EQ(calls("cuMemcpyHtoDAsync_v2"), 10);
   EXPECT_EQ(calls("cuMemcpyDtoHAsync_v2"), 0);
   EXPECT_EQ(calls("cuLaunchKernel"), 0);
   EXPECT_EQ(calls("cuMemAlloc_v2") + calls("cuMemHostAlloc"), 0);
@@ -142,7 +142,7 @@ TEST_F(SessionTest, TheNextWindowIsSentMeanwhile) {
   }
   EXPECT_EQ(meanwhile, 13);
   EXPECT_EQ(calls("cuGraphLaunch"), 10);
-  EXPECT_EQ(calls("cuMemcpyHtoDAsync_v2"), 10 + 10) << "the batch, and the learning rate";
+  EXPECT_EQ(calls("cuMemcpyHtoDAsync_v2"), 10);
   EXPECT_EQ(calls("cuMemcpyDtoDAsync_v2"), 10);
   EXPECT_EQ(calls("cuMemcpyDtoHAsync_v2") + calls("cuLaunchKernel"), 0);
   EXPECT_EQ(calls("cuMemAlloc_v2") + calls("cuMemHostAlloc"), 0);

@@ -132,7 +132,7 @@ TEST(Pipeline, DefectsLeaveAReproducer) {
 TEST(OptionText, ComesBack) {
   const char* text =
       "low=f16 loss_scale=fixed scale_init=1024 scale_interval=5 optimizer=sgd lr=0.1 momentum=0.9 "
-      "nesterov=true "
+      "nesterov=true schedule=multi_step warmup=7 warmup_start=0.5 milestones=30,60 gamma=0.2 "
       "clip_norm=0.5 accumulate=3 samples=12 gradient_outputs=true channels_last=false "
       "numerics=excess pin=f32:\"a \\\"b\\\" "
       "*\"";

@@ -26,8 +26,9 @@ class ScheduleTest : public testing::TestWithParam<ScheduleCase> {};
 
 TEST_P(ScheduleTest, FactorsOfTorch) {
   std::vector<double> factors;
+  const LrFactor factor(GetParam().schedule);
   for (size_t t = 0; t < GetParam().factors.size(); t++)
-    factors.push_back(lr_factor(GetParam().schedule, static_cast<int64_t>(t)));
+    factors.push_back(factor.at(static_cast<int64_t>(t)));
   EXPECT_THAT(factors, Pointwise(DoubleNear(1e-8), GetParam().factors));
   check_schedule(GetParam().schedule);
 }
@@ -80,17 +81,41 @@ TEST(CheckSchedule, NamesTheFlag) {
   EXPECT_THAT(message({.kind = Kind::linear, .total = 5, .final_factor = -1}), HasSubstr("--lr-final: "));
 }
 
-// Promise: a skipped step moves nothing, the schedule included.
-TEST(Schedule, SkippedStepsDoNotAdvanceIt) {
+Session mlp(const Schedule& schedule) {
   CompileOptions o;
   o.device = test_device();
   o.cache_dir = "none";
   o.optimizer = SGD{.lr = 0.1};
-  o.schedule = {.kind = Kind::linear, .total = 10};
-  Session session(std::make_shared<LoadedModel>(concat(MEZZO_SOURCE_DIR, "/models/fixtures/mlp.ts17.onnx")),
-                  o);
-  Arrays good{{"input", ir::Tensor::filled({ir::DType::f32, {2, 64}}, 0.5)},
-              {"labels", ir::Tensor::of({2}, {3, 4}, ir::DType::i64)}};
+  o.schedule = schedule;
+  return {std::make_shared<LoadedModel>(concat(MEZZO_SOURCE_DIR, "/models/fixtures/mlp.ts17.onnx")), o};
+}
+
+Arrays some_batch() {
+  return {{"input", ir::Tensor::filled({ir::DType::f32, {2, 64}}, 0.5)},
+          {"labels", ir::Tensor::of({2}, {3, 4}, ir::DType::i64)}};
+}
+
+// The step computes its learning rate itself: the same training as with the rates set by hand.
+TEST(Schedule, IsAPartOfTheStep) {
+  for (const Schedule& s : {Schedule{.kind = Kind::cosine, .warmup = 2, .warmup_start = 0.25, .total = 6},
+                            Schedule{.kind = Kind::multi_step, .milestones = {1, 3}},
+                            Schedule{.kind = Kind::step, .period = 2, .gamma = 0.3},
+                            Schedule{.kind = Kind::linear, .total = 6}}) {
+    Session scheduled = mlp(s), by_hand = mlp({});
+    const LrFactor factor(s);
+    for (int64_t t = 0; t < 6; t++) {
+      by_hand.set_lr(0.1 * factor.at(t));
+      EXPECT_EQ(scheduled.step({some_batch()}).lr, by_hand.step({some_batch()}).lr);
+    }
+    for (const std::string& name : by_hand.parameters())
+      EXPECT_EQ(scheduled.parameter(name), by_hand.parameter(name)) << name;
+  }
+}
+
+// Promise: a skipped step moves nothing, the schedule included.
+TEST(Schedule, SkippedStepsDoNotAdvanceIt) {
+  Session session = mlp({.kind = Kind::linear, .total = 10});
+  const Arrays good = some_batch();
   Arrays bad = good;
   bad.at("input").set(5, INFINITY);
   const Arrays* batches[] = {&good, &bad, &bad, &good, &bad, &good};
