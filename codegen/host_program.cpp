@@ -13,12 +13,12 @@ class HostProgram : public Program {
   HostProgram(ir::Graph planned, std::unique_ptr<Lowering> lowering)
       : graph_(std::move(planned)), lowering_(std::move(lowering)), list_(graph_, *lowering_) {}
 
-  void run(const Bindings& bindings) override {
+  void start(const Bindings& bindings) override {
     list_.bind(bindings);
     list_.start();
     for (size_t i = 0; i < list_.size(); i++) list_.launch(i);
-    copy_outputs(bindings);
   }
+  void finish(const Bindings& bindings) override { copy_outputs(bindings); }
 
   void run_timed(const Bindings& bindings, std::vector<int64_t>& nanoseconds) override {
     nanoseconds.resize(list_.size());

@@ -1,6 +1,5 @@
 // program.h: what a backend makes of a planned graph: a flat list of launches over one arena.
 #pragma once
-#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -21,9 +20,6 @@ struct Bindings {
   std::vector<std::byte*> state_copies;
   // The inputs are those that were staged last.
   bool staged = false;
-  // Called when the run is on its way to a device, before it is waited for; must not throw. Where the host
-  // itself computes there is no such time, and it is not called.
-  std::function<void()> meanwhile;
 };
 
 struct LaunchInfo {
@@ -39,7 +35,18 @@ class Program {
  public:
   virtual ~Program() = default;
   // Runs all launches in order. Not re-entrant; different programs may run at the same time.
-  virtual void run(const Bindings&) = 0;
+  void run(const Bindings& bindings) {
+    start(bindings);
+    finish(bindings);
+  }
+  // The same in two parts. A run is handed to the device, which takes the runs of all its programs in that
+  // order; its inputs may be reused when start() returns. finish() waits for the run that was started first,
+  // and writes its outputs and state copies. Where the host itself computes, start() returns when the run is
+  // over.
+  virtual void start(const Bindings&) = 0;
+  virtual void finish(const Bindings&) = 0;
+  // How many runs may have been started and not finished.
+  virtual size_t most_under_way() const { return 1; }
   // Like run, adding the time of each launch to `nanoseconds` (one entry per launch).
   virtual void run_timed(const Bindings&, std::vector<int64_t>& nanoseconds) = 0;
   // Sends the inputs of a later run ahead, also while a run is under way; false where there is nothing to be

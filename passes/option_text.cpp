@@ -168,6 +168,7 @@ const std::vector<Key>& keys() {
          return o.numerics == Numerics::strict ? "" : std::string(kNumerics[static_cast<size_t>(o.numerics)]);
        }},
       flag("bias_in_products", &Options::bias_in_products),
+      flag("run_ahead", &Options::run_ahead),
   };
   return all;
 }

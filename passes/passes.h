@@ -72,6 +72,7 @@ struct Options {
   bool channels_last = true;                  // assign_layout
   Numerics numerics = Numerics::strict;       // plan_epilogues
   bool bias_in_products = false;              // join_bias: the backend adds a bias while it stores a product
+  bool run_ahead = false;                     // the pass run_ahead
   std::vector<PlanRow>* plan = nullptr;       // filled by assign_precision
 };
 
@@ -98,6 +99,9 @@ void scale_loss(Graph&, const Options&);
 void add_optimizer(Graph&, const Options&);
 // Ops that count bad indices -> outputs `faults:<node>`; where one is not 0, no state changes at all.
 void catch_faults(Graph&, const Options&);
+// For a device that gets a step before the host has seen the one in front of it: a step behind one that did not commit
+// changes no state, and so on until the host takes back state `mezzo.hold`. The random key counts the steps by itself.
+void run_ahead(Graph&, const Options&);
 // update s = v -> update s = Where(finite, v, s), except for unconditional updates.
 void guard_updates(Graph&, const Options&);
 // A value that trace_overflow watches.

@@ -27,6 +27,7 @@ const PassRow kPipeline[] = {
     {"scale_loss", scale_loss, kTraining},
     {"add_optimizer", add_optimizer, kTraining},
     {"catch_faults", catch_faults},
+    {"run_ahead", run_ahead, kTraining},
     {"guard_updates", guard_updates, kTraining},
     {"expand", expand, false, kInSteps},
     {"simplify", simplify, false, kInSteps},

@@ -29,6 +29,8 @@ inline constexpr const char* kStep = "mezzo.step";                       // i64:
 inline constexpr const char* kLr = "mezzo.lr";                   // f64: learning rate before the schedule
 inline constexpr const char* kBeta1Power = "mezzo.beta1_power";  // f64: beta1 to the power of committed steps
 inline constexpr const char* kBeta2Power = "mezzo.beta2_power";  // f64
+inline constexpr const char* kHold = "mezzo.hold";  // bool: the step before did not commit, see run_ahead
+inline constexpr const char* kKey = "mezzo.key";    // u32[2]: seed and draw, read by Dropout and other random ops
 // Accumulation over micro-batches.
 inline constexpr const char* kLossSum = "mezzo.loss_sum";     // f32: sum over samples of the window
 inline constexpr const char* kSampleCount = "mezzo.samples";  // i64: samples of the window so far

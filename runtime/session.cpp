@@ -14,7 +14,6 @@ namespace {
 
 constexpr int64_t kMaxSkipsInARow = 10;
 constexpr std::string_view kOutputPrefix = "output:";
-constexpr const char* kKey = "mezzo.key";  // u32[2]: seed and draw, read by Dropout and other random ops
 
 std::string without(std::string_view prefix, const std::string& name) {
   return name.starts_with(prefix) ? name.substr(prefix.size()) : name;
@@ -67,10 +66,6 @@ void require_memory(codegen::Device* device, const Compiled& c, int64_t missing_
                      " (at the arena's peak: activations ", m.activations, ", gradients ", m.gradients,
                      ", results ", m.results, ", temporaries ", m.temporaries, ")"),
               "cuda", "use a smaller batch, or several with --accumulate, or a 16-bit precision");
-}
-
-double milliseconds_since(std::chrono::steady_clock::time_point start) {
-  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - start).count();
 }
 
 // What f32 consumers expect: floats of any width as f32, the rest as it is.
@@ -129,6 +124,7 @@ void Session::restore(Arrays states, const SessionNames& names, int64_t draws) {
   trained_ = {names.trained.begin(), names.trained.end()};
   statistics_ = {names.statistics.begin(), names.statistics.end()};
   draws_ = draws;
+  key_draw_.reset();
 }
 
 std::vector<std::string> Session::parameters() const { return {trained_.begin(), trained_.end()}; }
@@ -177,13 +173,18 @@ int64_t Session::counter(const char* name) const {
   return states_.has(name) ? states_.at(name).get_int(0) : 0;
 }
 
+// What a step reads and the host knows; on a device that runs ahead it has it already.
 void Session::set_step_states(int64_t draw) {
-  if (states_.has(passes::kLr) && std::as_const(states_).at(passes::kLr).get(0) != lr_)
-    states_.at(passes::kLr).set(0, lr_);
-  if (!states_.has(kKey)) return;
-  ir::Tensor& key = states_.at(kKey);
+  auto set = [&](const char* name, double v) {
+    if (states_.has(name) && std::as_const(states_).at(name).get(0) != v) states_.at(name).set(0, v);
+  };
+  set(passes::kLr, lr_);
+  set(passes::kHold, 0);
+  if (!states_.has(passes::kKey) || key_draw_ == draw) return;
+  ir::Tensor& key = states_.at(passes::kKey);
   key.set_int(0, static_cast<int64_t>(options_.seed ^ (options_.seed >> 32)));
   key.set_int(1, draw);
+  key_draw_ = draw;
 }
 
 void Session::reset_window() {
@@ -192,34 +193,29 @@ void Session::reset_window() {
       states_.set(name, ir::Tensor(states_.type(name)));
 }
 
-StepResult Session::step(const std::vector<Arrays>& window) {
-  const auto start = std::chrono::steady_clock::now();
-  const double compiled_before = compiling_ms_;
-  std::vector<Bound> bound = bind_window(window);
-  const double binding = milliseconds_since(start) - (compiling_ms_ - compiled_before);
-  StepResult result = run_window(window, std::move(bound), {});
-  result.ms += binding;
-  return result;
+StepResult Session::step(std::vector<Arrays> window) {
+  check(under_way_.empty(), "a step behind one that was not finished");
+  stage(std::move(window));
+  start();
+  return finish();
+}
+
+double Session::ms_since(const Moment& moment) const {
+  return std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - moment.time).count() -
+         (compiling_ms_ - moment.compiling_ms);
 }
 
 void Session::stage(std::vector<Arrays> window) {
-  const auto start = std::chrono::steady_clock::now();
-  const double compiled_before = compiling_ms_;
+  check(under_way_.size() <= 1, "a window is staged behind two steps under way");
+  const Moment begun = now();
   staged_.reset();
   Window w{std::move(window), {}};
   w.bound = bind_window(w.batches);
-  if (w.bound.size() == 1) w.sent = w.bound[0].compiled->program->stage(w.bound[0].feeds);
-  if (!under_way_) w.ms = milliseconds_since(start) - (compiling_ms_ - compiled_before);
+  if (under_way_.empty())
+    w.ms = ms_since(begun);
+  else if (w.bound.size() == 1)
+    w.sent = w.bound[0].compiled->program->stage(w.bound[0].feeds);
   staged_ = std::move(w);
-}
-
-StepResult Session::step_staged(const std::function<void()>& meanwhile) {
-  check(staged_.has_value(), "a step on a window that nobody staged");
-  Window w = std::move(*staged_);
-  staged_.reset();
-  StepResult result = run_window(w.batches, std::move(w.bound), {w.sent, meanwhile});
-  result.ms += w.ms;
-  return result;
 }
 
 std::vector<Session::Bound> Session::bind_window(const std::vector<Arrays>& batches) {
@@ -227,50 +223,80 @@ std::vector<Session::Bound> Session::bind_window(const std::vector<Arrays>& batc
   const bool single = batches.size() == 1;
   std::vector<Bound> bound;
   for (size_t i = 0; i < batches.size(); i++) {
-    std::string batch = concat("step ", counter(passes::kAttempted) + 1 + under_way_);
+    std::string batch =
+        concat("step ", counter(passes::kAttempted) + 1 + static_cast<int64_t>(under_way_.size()));
     if (!single) batch += concat(", micro-batch ", i + 1);
     bound.push_back(bind(batches[i], single ? Purpose::train : Purpose::window, batch + ": "));
   }
   return bound;
 }
 
-StepResult Session::run_window(const std::vector<Arrays>& window, std::vector<Bound> bound,
-                               const RunExtras& extras) {
-  const auto start = std::chrono::steady_clock::now();
-  const double compiled_before = compiling_ms_;
-  const bool single = window.size() == 1;
-  RunExtras last = extras;  // of the run that ends the step
-  if (extras.meanwhile)
-    last.meanwhile = [&] {
-      under_way_ = true;
-      extras.meanwhile();
-      under_way_ = false;
-    };
-  Arrays outputs;
-  std::vector<int64_t> draws;
-  const double used_lr = lr();
+bool Session::may_start_ahead() const {
+  return staged_ && under_way_.size() == 1 && states_.has(passes::kHold) && staged_->bound.size() == 1 &&
+         &staged_->last_program() == &under_way_[0].last_program() &&
+         staged_->last_program().most_under_way() > 1;
+}
+
+void Session::start() {
+  check(staged_.has_value(), "a step on a window that nobody staged");
+  check(under_way_.empty() || may_start_ahead(), "a step is started ahead that must not be");
+  Window w = std::move(*staged_);
+  staged_.reset();
+  w.base_lr = lr_;
+  w.started = now();
   try {
-    for (Bound& b : bound) {
-      draws.push_back(draws_++);
-      set_step_states(draws.back());
-      outputs = checked(b.compiled->program->run(b.feeds, states_, arena_, single ? last : RunExtras{}));
+    const bool single = w.bound.size() == 1;
+    for (const Bound& b : w.bound) {
+      w.draws.push_back(draws_++);
+      set_step_states(w.draws.back());
+      b.compiled->program->start(b.feeds, states_, arena_, single && w.sent);
+      if (b.compiled->program->counts_draws()) key_draw_ = draws_;
+      if (!single) checked(b.compiled->program->finish(states_));
     }
-    if (!single)
-      outputs = bound.back().compiled->window_end->run({}, states_, arena_, {false, last.meanwhile});
+    if (!single) w.bound.back().compiled->window_end->start({}, states_, arena_);
   } catch (...) {
     reset_window();
     throw;
   }
+  under_way_.push_back(std::move(w));
+}
+
+Arrays Session::outputs_of(const Window& w) try { return w.last_program().finish(states_); } catch (...) {
+  reset_window();
+  throw;
+}
+
+bool Session::take_back() {
+  key_draw_.reset();
+  if (under_way_.empty()) return false;
+  Window w = std::move(under_way_.front());
+  under_way_.pop_front();
+  outputs_of(w);  // it changed nothing
+  draws_ -= static_cast<int64_t>(std::exchange(w.draws, {}).size());
+  w.sent = false;
+  staged_ = std::move(w);
+  return true;
+}
+
+StepResult Session::finish() {
+  check(!under_way_.empty(), "a step is finished that was not started");
+  Window w = std::move(under_way_.front());
+  under_way_.pop_front();
+  Arrays outputs = outputs_of(w);
+  const bool held = number(outputs, passes::kFinite) == 0 && take_back();
+  outputs = checked(std::move(outputs));
   StepResult result;
-  result.ms = milliseconds_since(start) - (compiling_ms_ - compiled_before);
+  const bool ahead = finished_.time > w.started.time;
+  result.ms = w.ms + ms_since(ahead ? finished_ : w.started);
+  finished_ = now();
   result.step = counter(passes::kAttempted);
   result.loss = number(outputs, passes::kLoss);
   result.grad_norm = number(outputs, passes::kGradNorm);
   result.scale = number(outputs, passes::kScaleUsed);
   result.skipped = number(outputs, passes::kFinite) == 0;
-  result.lr = used_lr;
+  result.lr = w.base_lr * lr_factor_.at(counter(passes::kStep) - !result.skipped);
   if (!result.skipped) return result;
-  result.overflow = find_overflow(window, draws, static_cast<float>(result.scale));
+  result.overflow = find_overflow(w.batches, w.draws, static_cast<float>(result.scale));
   if (counter(passes::kSkippedInARow) >= kMaxSkipsInARow)
     throw Error(
         ErrorCode::check_failed,
@@ -280,6 +306,7 @@ StepResult Session::run_window(const std::vector<Arrays>& window, std::vector<Bo
         options_.precision == Precision::fp32
             ? "lower the learning rate, or look for divisions and logarithms of zero"
             : "keep that node in f32 with --plan, use --precision bf16, or lower the learning rate");
+  if (held) start();
   return result;
 }
 
@@ -311,12 +338,16 @@ Overflow Session::find_overflow(const std::vector<Arrays>& window, const std::ve
 }
 
 void Session::step_timed(const Arrays& feeds, std::vector<int64_t>& nanoseconds) {
+  check(under_way_.empty(), "a step is timed behind one that was not finished");
   Bound b = bind(feeds, Purpose::train, "");
   set_step_states(draws_++);
-  checked(b.compiled->program->run_timed(b.feeds, states_, arena_, nanoseconds));
+  Arrays outputs = b.compiled->program->run_timed(b.feeds, states_, arena_, nanoseconds);
+  key_draw_.reset();
+  checked(std::move(outputs));
 }
 
 EvalOutcome Session::evaluate(const Arrays& feeds) {
+  check(under_way_.empty(), "an evaluation behind a step that was not finished");
   bool labels = options_.loss.kind == Loss::Kind::output || feeds.count(options_.loss.labels) > 0;
   Bound b = bind(feeds, labels ? Purpose::evaluate : Purpose::infer, "");
   EvalOutcome out;
@@ -331,6 +362,7 @@ EvalOutcome Session::evaluate(const Arrays& feeds) {
 }
 
 GradientOutcome Session::gradients(const Arrays& feeds) {
+  check(under_way_.empty(), "gradients behind a step that was not finished");
   Bound b = bind(feeds, Purpose::gradients, "");
   set_step_states(draws_);
   Arrays saved;  // the program counts steps and moves statistics; a question must not

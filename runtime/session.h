@@ -1,5 +1,7 @@
 // session.h: a model in training: what stands behind mezzo::Trainer and the command line.
 #pragma once
+#include <chrono>
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -36,13 +38,19 @@ class Session {
   Session(std::shared_ptr<const LoadedModel> model, CompileOptions options);
 
   // See Trainer.
-  StepResult step(const std::vector<Arrays>& window);
-  // The same in two parts. The window is checked, and sent to the device when there is one; bad feeds are
-  // thrown here. Then the step on it: `meanwhile` is called when it is under way on a device (on the CPU
-  // never), may stage the next window, and must not throw.
+  StepResult step(std::vector<Arrays> window);
+  // The same in three parts. stage(): the window is checked, and sent to the device when there is one; bad
+  // feeds are thrown here. start(): the step on it is handed to the device (the CPU takes it at once); the
+  // next window may be staged then. finish(): waits for the step that was started first.
   void stage(std::vector<Arrays> window);
   bool has_staged() const { return staged_.has_value(); }
-  StepResult step_staged(const std::function<void()>& meanwhile = {});
+  void start();
+  // Whether start() may come before finish() of the step under way. When that step turns out to be skipped,
+  // the device holds back the one behind it, and finish() hands it over again.
+  bool may_start_ahead() const;
+  bool is_under_way() const { return !under_way_.empty(); }
+  bool on_device() const { return device_ != nullptr; }
+  StepResult finish();
   // One step with the time of each launch added to `nanoseconds`.
   void step_timed(const Arrays& feeds, std::vector<int64_t>& nanoseconds);
   EvalOutcome evaluate(const Arrays& feeds);
@@ -52,7 +60,8 @@ class Session {
   void prepare_from_options();
   // Compiles what `purpose` needs for batches of this signature, unless that is there already.
   const Compiled& prepare(const Signature& signature, Purpose purpose, const Arrays& values = {});
-  // `told` is called with the plan of a training step before its memory is taken, when it is larger than those before.
+  // `told` is called with the plan of a training step before its memory is taken, when it is larger than
+  // those before.
   void tell_plans(std::function<void(const passes::MemoryReport&)> told) { tell_plan_ = std::move(told); }
 
   // Of the next step; and what the schedule multiplies.
@@ -84,15 +93,31 @@ class Session {
     Signature signature;
     Arrays feeds;
   };
+  struct Moment {
+    std::chrono::steady_clock::time_point time;
+    double compiling_ms;  // until then
+  };
   struct Window {
     std::vector<Arrays> batches;
     std::vector<Bound> bound;
     bool sent = false;  // to the device
     double ms = 0;      // that staging took while no step was under way
+    // From when it is started.
+    std::vector<int64_t> draws;  // one per batch
+    double base_lr = 0;
+    Moment started = {};
+    StepProgram& last_program() const {  // whose outputs are the step's
+      const Compiled& c = *bound.back().compiled;
+      return bound.size() == 1 ? *c.program : *c.window_end;
+    }
   };
   std::vector<Bound> bind_window(const std::vector<Arrays>& batches);
-  StepResult run_window(const std::vector<Arrays>& batches, std::vector<Bound> bound,
-                        const RunExtras& extras);
+  // What the step on this window returned.
+  Arrays outputs_of(const Window& w);
+  // The step that was started behind one that did not commit is only staged again. False if there is none.
+  bool take_back();
+  Moment now() const { return {std::chrono::steady_clock::now(), compiling_ms_}; }
+  double ms_since(const Moment& moment) const;  // without compilations
   // `batch` says in messages which one it is: "step 3: ", or "".
   Bound bind(const Arrays& feeds, Purpose purpose, const std::string& batch);
   void set_step_states(int64_t draw);
@@ -113,8 +138,10 @@ class Session {
   double lr_;
   double compiling_ms_ = 0;  // spent so far
   int64_t draws_ = 0;
+  std::optional<int64_t> key_draw_;  // of the random key on the device; unknown: none
   std::optional<Window> staged_;
-  bool under_way_ = false;  // a step is
+  std::deque<Window> under_way_;
+  Moment finished_ = {};  // the last step
   std::function<void(const passes::MemoryReport&)> tell_plan_;
   int64_t told_bytes_ = 0;  // of the largest plan told
 };

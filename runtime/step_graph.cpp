@@ -129,6 +129,7 @@ passes::Options pass_options(const CompileOptions& options, Purpose purpose, int
   out.clip_norm = options.clip_norm;
   out.accumulate =
       purpose == Purpose::window ? 2 : 1;  // how many micro-batches there are is decided at run time
+  out.run_ahead = purpose == Purpose::train && options.device == Device::cuda;
   if (purpose == Purpose::train || purpose == Purpose::window)
     out.optimizer = optimizer_options(options.optimizer);
   if (out.optimizer) {

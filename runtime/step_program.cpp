@@ -1,12 +1,12 @@
 #include "runtime/step_program.h"
 
 #include <cstring>
+#include <deque>
 #include <new>
 #include <utility>
 
 #include "ir/eval.h"
 #include "ir/op.h"
-#include "passes/step_names.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -15,22 +15,24 @@ class ReferenceProgram : public StepProgram {
  public:
   explicit ReferenceProgram(ir::Graph graph) : StepProgram(graph), graph_(std::move(graph)) {}
 
-  Arrays run(const Arrays& feeds, States& states, Arena&, const RunExtras&) override {
+  void start(const Arrays& feeds, States& states, Arena&, bool) override {
     Arrays all = feeds;
     for (const Port& s : states_) all.insert_or_assign(s.name, states.at(s.name));
     ir::EvalResult result = ir::evaluate(graph_, all, ir::EvalMode::rounded);
     for (auto& [name, value] : result.updates) states.at(name) = std::move(value);
     states.renew_copies(updated_);
-    return std::move(result.outputs);
+    outputs_of_run_ = std::move(result.outputs);
   }
+  Arrays finish(States&) override { return std::move(outputs_of_run_); }
   Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>&) override {
-    return run(feeds, states, arena, {});
+    return run(feeds, states, arena);
   }
   const std::vector<codegen::LaunchInfo>& launches() const override { return none_; }
   int64_t arena_bytes() const override { return 0; }
 
  private:
   ir::Graph graph_;
+  Arrays outputs_of_run_;
   std::vector<codegen::LaunchInfo> none_;
 };
 
@@ -40,40 +42,56 @@ class BackendProgram : public StepProgram {
                  const std::function<std::unique_ptr<codegen::Program>(const ir::Graph&)>& compile)
       : StepProgram(planned), program_(compile(planned)) {}
 
-  Arrays run(const Arrays& feeds, States& states, Arena& arena, const RunExtras& extras) override {
-    return run_bound(feeds, states, arena, extras, nullptr);
+  void start(const Arrays& feeds, States& states, Arena& arena, bool staged) override {
+    UnderWay run = bind(feeds, states, arena);
+    run.bindings.staged = staged;
+    program_->start(run.bindings);
+    under_way_.push_back(std::move(run));
   }
+  Arrays finish(States& states) override {
+    check(!under_way_.empty(), "a run is finished that was not started");
+    UnderWay run = std::move(under_way_.front());
+    under_way_.pop_front();
+    bind_copies(run, states);
+    program_->finish(run.bindings);
+    return hand_out(std::move(run), states);
+  }
+  size_t most_under_way() const override { return program_->most_under_way(); }
   bool stage(const Arrays& feeds) override { return program_->stage(addresses(feeds)); }
   Arrays run_timed(const Arrays& feeds, States& states, Arena& arena, std::vector<int64_t>& ns) override {
     ns.resize(program_->launches().size());
-    return run_bound(feeds, states, arena, {}, &ns);
+    UnderWay run = bind(feeds, states, arena);
+    bind_copies(run, states);
+    program_->run_timed(run.bindings, ns);
+    return hand_out(std::move(run), states);
   }
   const std::vector<codegen::LaunchInfo>& launches() const override { return program_->launches(); }
   int64_t arena_bytes() const override { return program_->arena_bytes(); }
 
  private:
-  Arrays run_bound(const Arrays& feeds, States& states, Arena& arena, const RunExtras& extras,
-                   std::vector<int64_t>* nanoseconds) {
+  struct UnderWay {
     codegen::Bindings bindings;
-    bindings.staged = extras.staged;
-    bindings.meanwhile = extras.meanwhile;
-    bindings.arena = arena.reserve(program_->arena_bytes());
-    bindings.inputs = addresses(feeds);
-    for (const Port& p : states_) {
-      bindings.states.push_back(states.storage(p.name));
-      bindings.state_copies.push_back(p.updated ? states.host_copy(p.name) : nullptr);
-    }
-    // Two outputs may have one name only if the graph is wrong; the verifier forbids it.
     Arrays outputs;
+  };
+  UnderWay bind(const Arrays& feeds, States& states, Arena& arena) {
+    UnderWay run;
+    run.bindings.arena = arena.reserve(program_->arena_bytes());
+    run.bindings.inputs = addresses(feeds);
+    for (const Port& p : states_) run.bindings.states.push_back(states.storage(p.name));
+    // Two outputs may have one name only if the graph is wrong; the verifier forbids it.
     for (const Port& p : outputs_)
-      bindings.outputs.push_back(outputs.insert_or_assign(p.name, ir::Tensor(p.type)).first->second.data());
-    if (nanoseconds)
-      program_->run_timed(bindings, *nanoseconds);
-    else
-      program_->run(bindings);
+      run.bindings.outputs.push_back(
+          run.outputs.insert_or_assign(p.name, ir::Tensor(p.type)).first->second.data());
+    return run;
+  }
+  void bind_copies(UnderWay& run, States& states) const {
+    for (const Port& p : states_)
+      run.bindings.state_copies.push_back(p.updated ? states.host_copy(p.name) : nullptr);
+  }
+  Arrays hand_out(UnderWay run, States& states) const {
     for (const std::string& name : updated_) states.written(name);
     states.renew_copies(updated_);
-    return outputs;
+    return std::move(run.outputs);
   }
 
   std::vector<const std::byte*> addresses(const Arrays& feeds) const {
@@ -91,6 +109,7 @@ class BackendProgram : public StepProgram {
   }
 
   std::unique_ptr<codegen::Program> program_;
+  std::deque<UnderWay> under_way_;
 };
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include "codegen/device.h"
 #include "codegen/program.h"
 #include "ir/graph.h"
+#include "passes/step_names.h"
 #include "runtime/npz.h"
 
 namespace mezzo::runtime {
@@ -90,18 +91,22 @@ class Arena {
   ir::Tensor storage_;
 };
 
-// What is special about one run.
-struct RunExtras {
-  bool staged = false;              // its feeds were staged last
-  std::function<void()> meanwhile;  // codegen::Bindings::meanwhile
-};
-
 class StepProgram {
  public:
   virtual ~StepProgram() = default;
   // Runs the graph once: `feeds` holds every input with its exact type; `states` has adopted the graph and is
   // updated. Returns the outputs by name.
-  virtual Arrays run(const Arrays& feeds, States& states, Arena& arena, const RunExtras& extras = {}) = 0;
+  Arrays run(const Arrays& feeds, States& states, Arena& arena) {
+    start(feeds, states, arena);
+    return finish(states);
+  }
+  // The same in two parts, see codegen::Program. Only what finish() returns tells whether the run went well.
+  // `staged`: the feeds are those that were staged last.
+  virtual void start(const Arrays& feeds, States& states, Arena& arena, bool staged = false) = 0;
+  virtual Arrays finish(States& states) = 0;
+  virtual size_t most_under_way() const { return 1; }
+  // Whether a run leaves the random key as the next draw needs it.
+  bool counts_draws() const { return updated_.count(passes::kKey) > 0; }
   // Sends the feeds of a later run ahead; false where there is nothing to be won.
   virtual bool stage(const Arrays& /*feeds*/) { return false; }
   // The time of each launch of the last run is added to `nanoseconds`; empty where a program has no launches.

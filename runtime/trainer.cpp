@@ -19,12 +19,16 @@ Trainer::~Trainer() = default;
 Trainer::Trainer(Trainer&&) noexcept = default;
 Trainer& Trainer::operator=(Trainer&&) noexcept = default;
 
-StepResult Trainer::step(const Tensors& feeds) { return state_->session.step({runtime::from_public(feeds)}); }
+StepResult Trainer::step(const Tensors& feeds) {
+  std::vector<runtime::Arrays> window;
+  window.push_back(runtime::from_public(feeds));
+  return state_->session.step(std::move(window));
+}
 
 StepResult Trainer::step(const std::vector<Tensors>& window) {
   std::vector<runtime::Arrays> batches;
   for (const Tensors& feeds : window) batches.push_back(runtime::from_public(feeds));
-  return state_->session.step(batches);
+  return state_->session.step(std::move(batches));
 }
 
 EvalResult Trainer::evaluate(const Tensors& feeds) {

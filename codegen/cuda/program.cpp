@@ -1,6 +1,7 @@
 // program.cpp: a planned graph on a CUDA device. The first run hands every launch to the stream; then the
 // whole step is captured as one CUDA graph, and a run is one copy of the inputs and one launch of that graph.
 #include <cstring>
+#include <deque>
 
 #include "codegen/alignment.h"
 #include "codegen/cuda/lower_node.h"
@@ -96,7 +97,7 @@ class CudaProgram : public Program {
     ring_.resolve(kernels_);
   }
 
-  void run(const Bindings& bindings) override {
+  void start(const Bindings& bindings) override {
     bind(bindings);
     send_inputs(bindings);
     if (debug_sync_) {
@@ -118,10 +119,38 @@ class CudaProgram : public Program {
       enqueue();  // loads every function, which a capture must not
       ran_ = true;
     }
-    collect(bindings);
+    under_way_.push_back(ring_.started());
   }
 
+  // Waits for the step and hands out what it says.
+  void finish(const Bindings& bindings) override {
+    check(!under_way_.empty(), "a run is finished that was not started");
+    const uint64_t step = under_way_.front();
+    under_way_.pop_front();
+    device_->make_current();
+    const size_t in_ring = ring_outputs();
+    for (size_t k = in_ring; k < bindings.outputs.size(); k++)
+      if (auto bytes = static_cast<size_t>(list_->output_type(k).bytes()); bindings.outputs[k] && bytes > 0)
+        device_->check(device_->api().cuMemcpyDtoHAsync_v2(bindings.outputs[k], address(list_->output(k)),
+                                                           bytes, device_->stream()),
+                       "copying an output");
+    ring_.wait(step);
+    if (in_ring < bindings.outputs.size()) device_->wait();
+    auto take = [&](std::byte* to, size_t k) {
+      if (to) std::memcpy(to, ring_.result(step, k), static_cast<size_t>(ring_.bytes(k)));
+    };
+    for (size_t k = 0; k < in_ring && k < bindings.outputs.size(); k++) take(bindings.outputs[k], k);
+    if (!bindings.state_copies.empty())
+      for (size_t i = 0; i < results_.states.size(); i++)
+        take(bindings.state_copies[results_.states[i]], in_ring + i);
+    if (under_way_.empty()) device_->settled();
+  }
+
+  // The next run may be sent before this one has told its results; more than that wins nothing.
+  size_t most_under_way() const override { return ring_outputs() == results_.outputs ? 2 : 1; }
+
   void run_timed(const Bindings& bindings, std::vector<int64_t>& nanoseconds) override {
+    check(under_way_.empty(), "a run is timed behind one that was not finished");
     nanoseconds.resize(list_->size());
     bind(bindings);
     send_inputs(bindings);
@@ -138,7 +167,8 @@ class CudaProgram : public Program {
       record(i + 1);
     }
     ring_.enqueue();
-    collect(bindings);
+    under_way_.push_back(ring_.started());
+    finish(bindings);
     device_->wait();
     for (size_t i = 0; i < list_->size(); i++) {
       float milliseconds = 0;
@@ -161,6 +191,7 @@ class CudaProgram : public Program {
     Bindings on_device = bindings;
     on_device.inputs = inputs_.addresses();
     if (!list_->bind(on_device, constants_) && bound_) return;
+    if (!under_way_.empty()) device_->wait();  // it still reads what is about to change
     bound_ = false;
     replay_.reset();
     std::vector<const std::byte*> sources;
@@ -212,31 +243,6 @@ class CudaProgram : public Program {
     ring_.enqueue();
   }
 
-  // Waits for the step and hands out what it says.
-  void collect(const Bindings& bindings) {
-    const uint64_t step = ring_.started();
-    if (bindings.meanwhile) {
-      bindings.meanwhile();
-      device_->make_current();
-    }
-    const size_t in_ring = ring_outputs();
-    for (size_t k = in_ring; k < bindings.outputs.size(); k++)
-      if (auto bytes = static_cast<size_t>(list_->output_type(k).bytes()); bindings.outputs[k] && bytes > 0)
-        device_->check(device_->api().cuMemcpyDtoHAsync_v2(bindings.outputs[k], address(list_->output(k)),
-                                                           bytes, device_->stream()),
-                       "copying an output");
-    ring_.wait(step);
-    if (in_ring < bindings.outputs.size()) device_->wait();
-    auto take = [&](std::byte* to, size_t k) {
-      if (to) std::memcpy(to, ring_.result(step, k), static_cast<size_t>(ring_.bytes(k)));
-    };
-    for (size_t k = 0; k < in_ring && k < bindings.outputs.size(); k++) take(bindings.outputs[k], k);
-    if (!bindings.state_copies.empty())
-      for (size_t i = 0; i < results_.states.size(); i++)
-        take(bindings.state_copies[results_.states[i]], in_ring + i);
-    device_->settled();
-  }
-
   ir::Graph graph_;
   std::shared_ptr<CudaDevice> device_;
   KernelSet kernels_;
@@ -248,7 +254,8 @@ class CudaProgram : public Program {
   Replay replay_;
   DeviceMemory constant_memory_;
   std::vector<const std::byte*> constants_;
-  bool bound_ = false;  // to the addresses that the list has
+  std::deque<uint64_t> under_way_;  // started and not finished: numbers of the ring
+  bool bound_ = false;              // to the addresses that the list has
   bool ran_ = false;
   const bool debug_sync_ = ir::debug().has("sync");
 };

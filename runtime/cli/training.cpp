@@ -106,32 +106,60 @@ Training::Window Training::gather() {
 
 // What is wrong with the next window is not this step's: it is told when its turn comes.
 void Training::stage_next() noexcept try {
-  if (done_ + 1 >= windows_) return;
+  if (next_ || next_error_ || under_way_.size() > 1 || done_ + 1 >= windows_) return;
   next_ = gather();
   if (!next_->batches.empty()) session_->stage(std::move(next_->batches));
 } catch (...) {
   next_error_ = std::current_exception();
 }
 
-std::optional<StepResult> Training::step() {
-  if (next_error_) std::rethrow_exception(next_error_);
-  Window now = next_ ? std::move(*next_) : gather();
-  next_.reset();
-  at_epoch_end_ = now.ends_epoch;
-  place_ = now.place;
-  corrupt_ += now.corrupt;
-  if (!now.batches.empty()) session_->stage(std::move(now.batches));
-  if (!session_->has_staged()) return std::nullopt;
-  last_ = session_->step_staged([this] { stage_next(); });
+void Training::take_place(const Window& window) {
+  at_epoch_end_ = window.ends_epoch;
+  place_ = window.place;
+  corrupt_ += window.corrupt;
+}
+
+std::optional<StepResult> Training::step(bool ahead) {
+  auto start = [this](Window window) {
+    session_->start();
+    under_way_.push_back(std::move(window));
+  };
+  if (under_way_.empty()) {
+    if (next_error_) std::rethrow_exception(next_error_);
+    Window now = next_ ? std::move(*next_) : gather();
+    next_.reset();
+    if (!now.batches.empty()) session_->stage(std::move(now.batches));
+    if (!session_->has_staged()) {
+      take_place(now);
+      return std::nullopt;
+    }
+    start(std::move(now));
+  }
+  if (session_->on_device()) stage_next();
+  if (ahead && next_ && session_->may_start_ahead() && !is_looked_at(under_way_.front())) {
+    start(std::move(*next_));
+    next_.reset();
+  }
+  last_ = session_->finish();
+  take_place(under_way_.front());
+  under_way_.pop_front();
   log_->step(last_);
   return last_;
 }
 
-bool Training::is_due(const Duration& every, int64_t done) const {
+bool Training::is_due(const Duration& every, int64_t done, bool ends_epoch,
+                      const runtime::BatchOrder::Place& place) const {
   if (done == windows_) return true;
   const bool whole_epochs = every.unit == Duration::Unit::epochs && every.amount == std::floor(every.amount);
   if (!whole_epochs) return done % every.steps(windows_per_epoch_, windows_) == 0;
-  return at_epoch_end_ && place_.epoch % static_cast<int64_t>(every.amount) == 0;
+  return ends_epoch && place.epoch % static_cast<int64_t>(every.amount) == 0;
+}
+
+bool Training::is_looked_at(const Window& under_way) const {
+  auto due = [&](const Duration& every) {
+    return is_due(every, done_ + 1, under_way.ends_epoch, under_way.place);
+  };
+  return (eval_ && due(eval_every_)) || (checkpoints_ && due(checkpoint_every_));
 }
 
 void Training::evaluate(int64_t epoch) {
@@ -159,7 +187,7 @@ bool Training::run() {
   InterruptGuard interrupt;
   Progress progress(windows_);
   while (done_ < windows_) {
-    if (std::optional<StepResult> r = step()) {
+    if (std::optional<StepResult> r = step(!interrupt.requested())) {
       if (r->skipped) {
         skipped_++;
         progress.clear();
@@ -171,7 +199,8 @@ bool Training::run() {
     }
     done_++;
     progress.update(done_, status_line(last_, *session_, skipped_));
-    const bool stop = interrupt.requested(), evaluates = !stop && eval_ && is_due(eval_every_, done_);
+    const bool stop = interrupt.requested() && under_way_.empty();
+    const bool evaluates = !stop && eval_ && is_due(eval_every_);
     if (evaluates || at_epoch_end_ || done_ == windows_) {
       progress.clear();
       const int64_t epoch = at_epoch_end_ ? place_.epoch : place_.epoch + 1;
@@ -182,7 +211,7 @@ bool Training::run() {
       epoch_loss_ = 0;
       epoch_steps_ = 0;
     }
-    if (checkpoints_ && last_.step > 0 && (stop || is_due(checkpoint_every_, done_)))
+    if (checkpoints_ && last_.step > 0 && (stop || is_due(checkpoint_every_)))
       checkpoints_->write(done_, *session_, record());
     if (stop) {
       progress.clear();

@@ -1,5 +1,6 @@
 // training.h: the loop of `mezzo train`: steps, evaluations, what is written when.
 #pragma once
+#include <deque>
 #include <exception>
 #include <memory>
 #include <optional>
@@ -37,11 +38,17 @@ class Training {
   Window gather();
   // Gathers the window behind the one under way, and sends it to the device.
   void stage_next() noexcept;
-  // The next window; nothing when none of its samples could be read.
-  std::optional<StepResult> step();
+  // The next window; nothing when none of its samples could be read. `ahead`: the one behind it may be
+  // started before it is over.
+  std::optional<StepResult> step(bool ahead);
+  void take_place(const Window& window);
   void evaluate(int64_t epoch);
-  // Whether what happens every so often happens after window `done`.
-  bool is_due(const Duration& every, int64_t done) const;
+  // Whether what happens every so often happens after the window that ends at `place` and makes them `done`.
+  bool is_due(const Duration& every, int64_t done, bool ends_epoch,
+              const runtime::BatchOrder::Place& place) const;
+  bool is_due(const Duration& every) const { return is_due(every, done_, at_epoch_end_, place_); }
+  // Whether the window under way must be over before the next one changes the states.
+  bool is_looked_at(const Window& under_way) const;
   void report_epoch(int64_t epoch, bool evaluated) const;
   // The place of the run as JSON; and going on from the newest checkpoint. Returns the length the log had
   // there.
@@ -62,6 +69,7 @@ class Training {
   double epoch_loss_ = 0;
   int64_t epoch_steps_ = 0;
   StepResult last_;
+  std::deque<Window> under_way_;   // without their batches
   std::optional<Window> next_;     // gathered already
   std::exception_ptr next_error_;  // what that threw
   std::optional<runtime::Evaluation> final_, best_;

@@ -37,6 +37,7 @@ inline void fail(const char* function, long nth, int error) {
 inline void fail_nothing() { control<FakeCudaFail>("fake_cuda_fail")(nullptr, 0, 0); }
 inline long live() { return control<FakeCudaLive>("fake_cuda_live")(); }
 inline long used() { return control<FakeCudaUsed>("fake_cuda_used")(); }
+inline void late(bool on) { control<FakeCudaLate>("fake_cuda_late")(on); }
 inline void fresh_context() { control<FakeCudaFreshContext>("fake_cuda_fresh_context")(); }
 
 // Everything that waits for the device.

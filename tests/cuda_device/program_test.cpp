@@ -130,7 +130,7 @@ TEST_F(ProgramTest, AStepIsOneCopyAndOneGraph) {
   EXPECT_EQ(calls("cuGraphLaunch"), 10);
   EXPECT_EQ(calls("cuMemcpyHtoDAsync_v2"), 10);
   EXPECT_EQ(waits(), 0);
-  EXPECT_EQ(calls(""), 10 * 3) << "and entering the context";
+  EXPECT_EQ(calls(""), 10 * 4) << "and entering the context twice";
   EXPECT_EQ(run.host[2].get_int(0), 12);
 }
 

@@ -21,5 +21,8 @@ using FakeCudaUsed = long();  // bytes of device memory
 using FakeCudaSubmit = int(void* stream, std::function<void()> work);
 using FakeCudaSpend = void(double milliseconds);  // of the device's time
 using FakeCudaNow = double();
+// Late: work is done when somebody waits for it or asks, one piece per question, so that what a host changes
+// too early is seen. Otherwise at once.
+using FakeCudaLate = void(bool late);
 using FakeCudaFreshContext = void();  // forgets a sticky error, as a new process would
 }

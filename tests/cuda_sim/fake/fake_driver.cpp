@@ -1,7 +1,7 @@
 // fake_driver.cpp: a CUDA driver on the host: memory and launches are the simulator's, a stream runs
-// everything at once, a capture records. It is stricter than the real one: a thread without the context, a
-// transfer or allocation that a capture does not allow, code of another architecture and a double free are
-// errors, and every call is counted.
+// everything at once (or late, see fake_cuda.h), a capture records. It is stricter than the real one: a
+// thread without the context, a transfer or allocation that a capture does not allow, code of another
+// architecture and a double free are errors, and every call is counted.
 #include <cstdio>
 #include <cstring>
 
@@ -24,6 +24,13 @@ bool on_device(DevicePointer p, size_t bytes) {
 }
 
 int copy(Stream stream, void* to, const void* from, size_t bytes) {
+  if (fake().late && !inside(fake().pinned, from, bytes) && !inside(fake().device, from, bytes)) {
+    // Memory that the device does not reach is read by the driver before it returns.
+    const auto* first = static_cast<const std::byte*>(from);
+    return submit(stream, [to, kept = std::vector<std::byte>(first, first + bytes)] {
+      return std::memcpy(to, kept.data(), kept.size()), 0;
+    });
+  }
   return submit(stream, [=] { return std::memmove(to, from, bytes), 0; });
 }
 
@@ -103,6 +110,7 @@ int cuMemAlloc_v2(DevicePointer* out, size_t bytes) {
 }
 int cuMemFree_v2(DevicePointer p) {
   ENTER(context_outside_capture);
+  if (int error = catch_up()) return error;
   Fake& f = fake();
   auto it = f.device.find(reinterpret_cast<std::byte*>(p));
   if (it == f.device.end()) return kInvalidValue;
@@ -119,6 +127,7 @@ int cuMemHostAlloc(void** out, size_t bytes, unsigned) {
 }
 int cuMemFreeHost(void* p) {
   ENTER(context_outside_capture);
+  if (int error = catch_up()) return error;
   if (!fake().pinned.erase(static_cast<std::byte*>(p))) return kInvalidValue;
   return fake().machine.release(static_cast<std::byte*>(p)), 0;
 }
@@ -152,16 +161,18 @@ int cuStreamCreate(Stream* out, unsigned) {
 }
 int cuStreamDestroy_v2(Stream stream) {
   ENTER(context_outside_capture);
+  if (int error = catch_up()) return error;
   if (!fake().live.erase(stream)) return kInvalidValue;
   return delete reinterpret_cast<FakeStream*>(stream), 0;
 }
 int cuStreamSynchronize(Stream) {
   ENTER(context_outside_capture);
-  return 0;
+  return catch_up();
 }
 int cuStreamQuery(Stream) {
   ENTER(context_outside_capture);
-  return 0;
+  if (int error = catch_up(false)) return error;
+  return fake().queue.empty() ? 0 : kNotReady;
 }
 int cuStreamBeginCapture_v2(Stream stream, int) {
   ENTER(context_outside_capture);
@@ -199,6 +210,7 @@ int cuGraphDestroy(CaptureGraph graph) {
 }
 int cuGraphExecDestroy(GraphExec exec) {
   ENTER(anything);
+  catch_up();  // it may be running
   if (!fake().live.erase(exec)) return kInvalidValue;
   return delete reinterpret_cast<FakeGraph*>(exec), 0;
 }
@@ -227,7 +239,7 @@ int cuStreamWaitEvent(Stream stream, Event event, unsigned) {
 }
 int cuEventSynchronize(Event) {
   ENTER(context_outside_capture);
-  return 0;
+  return catch_up();
 }
 int cuEventElapsedTime(float* milliseconds, Event start, Event end) {
   ENTER(anything);

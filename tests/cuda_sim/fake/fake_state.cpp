@@ -57,7 +57,19 @@ int enter(const char* function, Demand demand) {
 int submit(Stream stream, Work work) {
   auto* s = reinterpret_cast<FakeStream*>(stream);
   if (s->capture) return s->capture->work.push_back(std::move(work)), 0;
-  return work();
+  if (!fake().late) return work();
+  return fake().queue.push_back(std::move(work)), 0;
+}
+
+int catch_up(bool all) {
+  auto& queue = fake().queue;
+  while (!queue.empty()) {
+    Work work = std::move(queue.front());
+    queue.pop_front();
+    if (int error = work()) return error;
+    if (!all) break;
+  }
+  return 0;
 }
 
 }  // namespace mezzo::fake_cuda
@@ -83,5 +95,6 @@ int fake_cuda_submit(void* stream, std::function<void()> work) {
 }
 void fake_cuda_spend(double milliseconds) { fake().milliseconds += milliseconds; }
 double fake_cuda_now() { return fake().milliseconds; }
-void fake_cuda_fresh_context() { fake().sticky = 0; }
+void fake_cuda_late(bool late) { catch_up(), fake().late = late; }
+void fake_cuda_fresh_context() { fake().sticky = 0, fake().queue.clear(); }
 }

@@ -1,5 +1,6 @@
 // fake_state.h: what the parts of the fake driver share.
 #pragma once
+#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
@@ -53,7 +54,9 @@ struct Fake {
   std::vector<std::unique_ptr<FakeFunction>> functions;
   long used = 0;
   bool capturing = false;
-  double milliseconds = 0;  // that have passed on the device
+  bool late = false;
+  std::deque<std::function<int()>> queue;  // of all streams, when late
+  double milliseconds = 0;                 // that have passed on the device
 
   Fake();
 };
@@ -67,7 +70,9 @@ int enter(const char* function, Demand demand);
   std::lock_guard guard(fake().lock); \
   if (int error = enter(__func__, demand)) return error
 
-// Runs the work, or records it.
+// Runs the work, records it, or keeps it for later.
 int submit(Stream stream, Work work);
+// Does what was kept, all or the first piece; an error of it or 0.
+int catch_up(bool all = true);
 
 }  // namespace mezzo::fake_cuda
