@@ -9,6 +9,7 @@
 //   db = ReduceSum(Cast(dh))                   sums what is not rounded yet; the sum has the type of dh
 //   Dot + Dot                                  the second adds to the first
 //   attention of 16-bit operands               its weights may be rounded between its two products
+//   weight gradient of a convolution           is rounded to the operands' type, as libraries store it
 #include <cmath>
 #include <unordered_map>
 
@@ -50,6 +51,10 @@ struct EpiloguePlan {
   const Node* at;  // the node whose place it takes: its operands stand in front of that
 };
 
+bool is_widened_weight_gradient(const Node& node) {
+  return ir::is_convolution_weight_grad(node) && node.type().dtype != node.in_type(0).dtype;
+}
+
 class Planner {
  public:
   Planner(const Graph& graph, const Options& options)
@@ -60,6 +65,7 @@ class Planner {
       if (ir::is_dot(*node)) plan_sum(*node);
       plan_gelu(*node);
       plan_gelu_gradient(*node);
+      narrows_ |= is_widened_weight_gradient(*node);
     }
     for (const auto& node : graph.nodes())
       if (Product p = product_stored_by(*node);
@@ -69,12 +75,13 @@ class Planner {
       }
   }
 
-  bool empty() const { return plans_.empty(); }
+  bool empty() const { return plans_.empty() && !narrows_; }
 
   // The replacement of `node`, or nothing.
   std::optional<Values> replace(Graph& to, const Node& node, const Values& inputs) {
     for (size_t i = 0; i < inputs.size(); i++)
       if (inputs[i]) now_[node.in(i)] = inputs[i];
+    if (narrows_ && is_widened_weight_gradient(node)) return Values{narrowed(to, node, inputs)};
     auto part = parts_.find(&node);
     if (part == parts_.end()) return std::nullopt;
     const Node* made = make(to, *part->second.dot, node);
@@ -234,6 +241,12 @@ class Planner {
     return nullptr;
   }
 
+  static Value narrowed(Graph& to, const Node& node, const Values& inputs) {
+    ir::Attrs attrs = node.attrs();
+    attrs["out"] = node.in_type(0).dtype;
+    return ir::cast(to.add(node.op(), inputs, std::move(attrs))->out(), node.type().dtype);
+  }
+
   // The DotEpilogue for `dot`, made when its place is reached.
   const Node* make(Graph& to, const Node& dot, const Node& place) {
     Node*& made = made_[&dot];
@@ -249,20 +262,23 @@ class Planner {
   }
 
   ir::UseMap uses_;
-  bool excess_;
+  bool excess_, narrows_ = false;
   std::unordered_map<const Node*, EpiloguePlan> plans_;  // by Dot; looked up only, as are the others
   std::unordered_map<const Node*, Part> parts_;          // by the node that is replaced
   std::unordered_map<const Node*, Node*> made_;
   std::unordered_map<Value, Value, ir::ValueHash> now_;  // new for old
 };
 
+void let_attention_narrow_weights(Graph& graph) {
+  for (auto& node : graph.nodes())
+    if ((ir::is_attention(*node) || ir::is_attention_gradient(*node)) && ir::is_low(node->type().dtype))
+      node->set_attr("narrow_weights", int64_t{1});
+}
+
 }  // namespace
 
 void plan_epilogues(Graph& graph, const Options& options) {
-  if (options.numerics == Numerics::excess)
-    for (auto& node : graph.nodes())
-      if ((ir::is_attention(*node) || ir::is_attention_gradient(*node)) && ir::is_low(node->type().dtype))
-        node->set_attr("narrow_weights", int64_t{1});
+  if (options.numerics == Numerics::excess) let_attention_narrow_weights(graph);
   Planner planner(graph, options);
   if (planner.empty()) return;
   graph = rewrite(graph, [&](Graph& to, const Node& node, const Values& inputs) {

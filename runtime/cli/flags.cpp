@@ -108,7 +108,7 @@ void add_compile_flags(CLI::App& verb, Flags& f, bool dump) {
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
       ->capture_default_str();
   verb.add_option("--numerics", f.numerics,
-                  "excess: matrix products may skip roundings between them and what follows")
+                  "excess: products are rounded where the libraries round them, not where the precision plan does")
       ->check(CLI::IsMember({"strict", "excess"}))
       ->capture_default_str();
   verb.add_option("--loss-scale", f.loss_scale,

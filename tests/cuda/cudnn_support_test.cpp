@@ -99,7 +99,7 @@ TEST(CudnnSupport, ConvolutionsOfResNetForSm90) {
       built += build(ProductKind::convolution, "forward", type, type, s);
       built += build(ProductKind::input_grad, "input gradient", type, type, s);
       built += build(ProductKind::weight_grad, "weight gradient", type, type, s);
-      // What a step asks for. cuDNN 9.19 proposes nothing, and own kernels do it.
+      // What a step with strict numerics asks for. cuDNN 9.19 proposes nothing, and own kernels do it.
       wide += build(ProductKind::weight_grad, "weight gradient", type, DType::f32, s);
     }
   std::printf("%d of %d built by cuDNN %s; f32 weight gradients of 16-bit operands: %d of %d\n", built, asked,
