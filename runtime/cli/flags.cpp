@@ -107,8 +107,9 @@ void add_compile_flags(CLI::App& verb, Flags& f, bool dump) {
   verb.add_option("--precision", f.precision, "of matrix products and convolutions")
       ->check(CLI::IsMember({"fp32", "bf16", "fp16"}))
       ->capture_default_str();
-  verb.add_option("--numerics", f.numerics,
-                  "excess: products are rounded where the libraries round them, not where the precision plan does")
+  verb.add_option(
+          "--numerics", f.numerics,
+          "excess: products are rounded where the libraries round them, not where the precision plan does")
       ->check(CLI::IsMember({"strict", "excess"}))
       ->capture_default_str();
   verb.add_option("--loss-scale", f.loss_scale,
