@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cstdlib>
 #include <filesystem>
+#include <regex>
 
 #include "ir/op.h"
 #include "passes/pipeline.h"
@@ -67,6 +68,18 @@ passes::StepGraphs run_passes(ir::Graph graph, const passes::Options& options, c
   return passes::run_pipeline(std::move(out.step), options, run);
 }
 
+// An empty place for a dump: stages of an earlier compilation would stand between those of this one.
+void make_dump_dir(const std::string& dir) {
+  static const std::regex kStage(R"((window-)?\d+-\w+\.ir|kernels\.\d+\.(ll|cu))");
+  std::error_code error;
+  std::filesystem::create_directories(dir, error);
+  if (error) throw_file_error("write", dir, error.value());
+  std::vector<std::filesystem::path> earlier;
+  for (const auto& file : std::filesystem::directory_iterator(dir, error))
+    if (std::regex_match(file.path().filename().string(), kStage)) earlier.push_back(file.path());
+  for (const auto& file : earlier) std::filesystem::remove(file, error);
+}
+
 }  // namespace
 
 std::vector<passes::PrecisionOverride> plan_overrides(const ir::Graph& graph, passes::Options options,
@@ -93,11 +106,7 @@ Compiled compile_step(const LoadedModel& model, const Signature& signature, cons
   CompileOptions effective = options;
   // Only the step itself is dumped; the other graphs would overwrite its files.
   if (!is_dumped(purpose)) effective.dump_dir.clear();
-  if (!effective.dump_dir.empty()) {
-    std::error_code error;
-    std::filesystem::create_directories(effective.dump_dir, error);
-    if (error) throw_file_error("write", effective.dump_dir, error.value());
-  }
+  if (!effective.dump_dir.empty()) make_dump_dir(effective.dump_dir);
 
   StepGraph step = build_step_graph(model, signature, effective, purpose, values);
   Compiled out;

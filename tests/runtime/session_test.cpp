@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "runtime/atomic_file.h"
@@ -206,13 +207,20 @@ TEST(Session, FrozenWeightsStay) {
   EXPECT_EQ(error_of([&] { Session(mlp(), o).step({batch(8)}); }).code(), ErrorCode::usage);
 }
 
-TEST(Session, DumpedStagesArePresent) {
+TEST(Session, DumpHoldsTheStagesOfOneCompilation) {
   CompileOptions o = options(Precision::bf16);
   o.dump_dir = testing::TempDir() + "mezzo_dump_" + std::to_string(::getpid());
+  std::filesystem::create_directories(o.dump_dir);
+  for (const char* file : {"17-earlier.ir", "window-03-earlier.ir", "kernels.99.ll", "mine.ir", "kernels.txt"})
+    std::ofstream(o.dump_dir + "/" + file) << "text";
   Session(mlp(), o).step({batch(4)});
   EXPECT_THAT(read_file(o.dump_dir + "/plan.txt"), HasSubstr("bf16"));
   EXPECT_THAT(read_file(o.dump_dir + "/memory.txt"), HasSubstr("most is alive at"));
   EXPECT_TRUE(std::filesystem::exists(o.dump_dir + "/00-import.ir"));
+  for (const char* file : {"17-earlier.ir", "window-03-earlier.ir", "kernels.99.ll"})
+    EXPECT_FALSE(std::filesystem::exists(o.dump_dir + "/" + file)) << file;
+  for (const char* file : {"mine.ir", "kernels.txt"})
+    EXPECT_TRUE(std::filesystem::exists(o.dump_dir + "/" + file)) << file;
   std::filesystem::remove_all(o.dump_dir);
 }
 
