@@ -211,7 +211,8 @@ TEST(Session, DumpHoldsTheStagesOfOneCompilation) {
   CompileOptions o = options(Precision::bf16);
   o.dump_dir = testing::TempDir() + "mezzo_dump_" + std::to_string(::getpid());
   std::filesystem::create_directories(o.dump_dir);
-  for (const char* file : {"17-earlier.ir", "window-03-earlier.ir", "kernels.99.ll", "mine.ir", "kernels.txt"})
+  for (const char* file :
+       {"17-earlier.ir", "window-03-earlier.ir", "kernels.99.ll", "mine.ir", "kernels.txt"})
     std::ofstream(o.dump_dir + "/" + file) << "text";
   Session(mlp(), o).step({batch(4)});
   EXPECT_THAT(read_file(o.dump_dir + "/plan.txt"), HasSubstr("bf16"));
