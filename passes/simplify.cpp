@@ -5,9 +5,9 @@ namespace {
 
 constexpr int kMaxRounds = 50;
 constexpr SimplifyRule kRules[] = {
-    compute_nothing,      drop_cast,     round_in_producer,   sink_widening_casts,
-    hoist_narrowing_cast, drop_movement, join_movements,      transpose_in_product,
-    broadcast_implicitly, apply_table,   multiply_by_inverse,
+    compute_nothing, drop_cast,           round_in_producer,    sink_widening_casts,  hoist_narrowing_cast,
+    drop_movement,   join_movements,      transpose_in_product, transpose_of_product, broadcast_implicitly,
+    apply_table,     multiply_by_inverse,
 };
 
 }  // namespace

@@ -32,6 +32,7 @@ bool moves(const ir::Node&, ir::DType dtype);
 ir::Value drop_movement(const Site&);         // what keeps the row-major order is a Reshape or nothing
 ir::Value join_movements(const Site&);        // Reshape of Reshape, Transpose of Transpose, Expand of Expand
 ir::Value transpose_in_product(const Site&);  // a transposed operand -> the product's flag
+ir::Value transpose_of_product(const Site&);  // (A B)' = B' A'
 ir::Value broadcast_implicitly(const Site&);  // scalar op of Expand -> scalar op
 
 ir::Value compute_nothing(const Site&);  // of no elements, or moved from values of none -> a constant

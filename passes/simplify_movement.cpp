@@ -71,6 +71,16 @@ Value transpose_in_product(const Site& site) {
   return found ? site.to.add(site.node.op(), std::move(inputs), std::move(attrs))->out() : Value{};
 }
 
+Value transpose_of_product(const Site& site) {
+  if (!swaps_last_two(site.node) || !is_dot(*site.node.in(0).node) || !site.sole_user(0)) return {};
+  const Node& product = *site.inputs[0].node;
+  if (!is_dot(product) || product.has(2)) return {};
+  ir::Attrs attrs = product.attrs();
+  attrs["trans_a"] = int64_t{product.i("trans_b") == 0};
+  attrs["trans_b"] = int64_t{product.i("trans_a") == 0};
+  return site.to.add(product.op(), {product.in(1), product.in(0)}, std::move(attrs))->out();
+}
+
 Value broadcast_implicitly(const Site& site) {
   if (site.node.op().meaning != ir::Meaning::scalar) return {};
   Values inputs = site.inputs;
