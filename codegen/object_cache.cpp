@@ -19,6 +19,8 @@ constexpr std::string_view kSuffix = ".mezzo-object";
 
 // The content of a file, unless it is missing or damaged.
 std::optional<std::string> read_entry(const fs::path& path) {
+  std::error_code error;
+  if (!fs::is_regular_file(path, error)) return std::nullopt;
   std::ifstream file(path, std::ios::binary);
   std::string all{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
   uint64_t sum = 0;
@@ -59,10 +61,8 @@ void ObjectCache::store(const std::string& key, std::string_view content) const 
   file.write(reinterpret_cast<const char*>(&sum), sizeof sum);
   file.write(content.data(), static_cast<std::streamsize>(content.size()));
   file.close();
-  if (file)
-    fs::rename(temporary, path, error);
-  else
-    fs::remove(temporary, error);
+  if (file) fs::rename(temporary, path, error);
+  if (!file || error) fs::remove(temporary, error);
   trim();
 }
 

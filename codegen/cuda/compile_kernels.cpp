@@ -26,8 +26,10 @@ std::string choose_target(const NvrtcApi& api, int arch) {
   std::vector<int> known(static_cast<size_t>(count));
   check(api.nvrtcGetSupportedArchs(known.data()) == 0, "NVRTC names no architectures");
   if (std::find(known.begin(), known.end(), arch) != known.end()) return concat("sm_", arch);
-  int newest = *std::max_element(known.begin(), known.end());
-  if (arch > newest) return concat("compute_", newest);
+  int older = 0;  // the newest that the device runs by its driver's translation
+  for (int k : known)
+    if (k < arch) older = std::max(older, k);
+  if (older > 0) return concat("compute_", older);
   throw Error(
       ErrorCode::unsupported,
       concat("NVRTC compiles for compute capability ", *std::min_element(known.begin(), known.end()) / 10.0,

@@ -14,7 +14,7 @@ constexpr int kSlots = 64;
 
 // Faults of a kernel: the context is unusable afterwards, and with it everything on the device.
 bool is_kernel_fault(int result) {
-  return result == kIllegalAddress || result == kLaunchTimeout ||
+  return result == kIllegalAddress || result == kLaunchTimeout || result == kAssert ||
          (result >= kHardwareStackError && result <= kLaunchFailed);
 }
 
@@ -55,7 +55,12 @@ CudaDevice::CudaDevice(const DriverApi& api) : api_(api) {
   size_t total = 0;
   check(api.cuDeviceTotalMem_v2(&total, device_), "reading the device's memory size");
   total_bytes_ = static_cast<int64_t>(total);
-  check(api.cuDevicePrimaryCtxRetain(&context_, device_), "making a context");
+  int result = api.cuDevicePrimaryCtxRetain(&context_, device_);
+  if (result == kDeviceUnavailable || result == kInvalidDevice)
+    no_device(concat("the GPU cannot be used: ", error_text(api, result)),
+              "another process may have it to itself (compute mode in nvidia-smi); wait for it, or use "
+              "--device cpu");
+  check(result, "making a context");
   try {
     make_current();
     check(api.cuMemHostAlloc(&slots_, kSlotBytes * kSlots, 0), "allocating pinned memory of the host");
@@ -93,8 +98,9 @@ void CudaDevice::fail(int result, const std::string& doing) const {
     throw Error(ErrorCode::unsupported, concat("the device's memory is faulty: ", text), kCudaDevice,
                 "the run cannot go on; reset or replace the GPU");
   if (is_kernel_fault(result))
-    throw InternalError(concat("a kernel failed on the device: ", text, ", noticed while ", doing,
-                               "; what the device held is lost. MEZZO_DEBUG=sync names the kernel"));
+    throw InternalError(concat(
+        "a kernel failed on the device: ", text, ", noticed while ", doing,
+        "; what the device held is lost: go on from the last checkpoint. MEZZO_DEBUG=sync names the kernel"));
   throw InternalError(concat(doing, ": ", text));
 }
 

@@ -64,7 +64,9 @@ using DevicePointer = unsigned long long;
 #define MEZZO_DRIVER_VALUES(X)                                               \
   X(kOutOfMemory, CUDA_ERROR_OUT_OF_MEMORY, 2)                               \
   X(kStubLibrary, CUDA_ERROR_STUB_LIBRARY, 34)                               \
+  X(kDeviceUnavailable, CUDA_ERROR_DEVICE_UNAVAILABLE, 46)                   \
   X(kNoDevice, CUDA_ERROR_NO_DEVICE, 100)                                    \
+  X(kInvalidDevice, CUDA_ERROR_INVALID_DEVICE, 101)                          \
   X(kInvalidImage, CUDA_ERROR_INVALID_IMAGE, 200)                            \
   X(kNoBinaryForGpu, CUDA_ERROR_NO_BINARY_FOR_GPU, 209)                      \
   X(kUncorrectableEcc, CUDA_ERROR_ECC_UNCORRECTABLE, 214)                    \
@@ -74,6 +76,7 @@ using DevicePointer = unsigned long long;
   X(kNotReady, CUDA_ERROR_NOT_READY, 600)                                    \
   X(kIllegalAddress, CUDA_ERROR_ILLEGAL_ADDRESS, 700)                        \
   X(kLaunchTimeout, CUDA_ERROR_LAUNCH_TIMEOUT, 702)                          \
+  X(kAssert, CUDA_ERROR_ASSERT, 710)                                         \
   X(kLaunchFailed, CUDA_ERROR_LAUNCH_FAILED, 719)                            \
   X(kHardwareStackError, CUDA_ERROR_HARDWARE_STACK_ERROR, 714)               \
   X(kDriverMismatch, CUDA_ERROR_SYSTEM_DRIVER_MISMATCH, 803)                 \

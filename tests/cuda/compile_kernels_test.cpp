@@ -79,6 +79,18 @@ TEST_F(Kernels, DamagedEntryIsCompiledAgain) {
   EXPECT_EQ(ObjectCache(folder_.string()).content().damaged, 0);
 }
 
+TEST_F(Kernels, FolderInTheWayOfAnEntryIsNoEntry) {
+  compiler().compile({"text"});
+  compilations();
+  const fs::path entry = fs::directory_iterator(folder_)->path();
+  fs::remove(entry);
+  fs::create_directories(entry / "kept");
+  EXPECT_FALSE(compiler().compile({"text"})[0].cached);
+  EXPECT_EQ(compilations(), 1);
+  EXPECT_TRUE(fs::exists(entry / "kept"));
+  EXPECT_EQ(std::distance(fs::directory_iterator(folder_), {}), 1) << "a temporary file was left";
+}
+
 TEST_F(Kernels, OtherVersionOrDeviceIsAnotherEntry) {
   std::string key = compiler().key("text");
   EXPECT_NE(key, compiler(80).key("text"));
@@ -101,6 +113,9 @@ TEST_F(Kernels, RefusedCodeIsReplaced) {
 TEST_F(Kernels, NewerDeviceGetsPtxAndAnOlderOneAnError) {
   EXPECT_EQ(compiler(131).target(), "compute_120");
   EXPECT_TRUE(compiler(131).compile({"text"})[0].ptx);
+  // One that NVRTC does not know between two that it does.
+  EXPECT_EQ(compiler(103).target(), "compute_100");
+  EXPECT_EQ(compiler(87).target(), "compute_86");
   try {
     compiler(61);
     FAIL();

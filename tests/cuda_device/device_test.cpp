@@ -101,5 +101,12 @@ TEST_F(DeviceTest, FaultsAreNamed) {
   }
 }
 
+TEST_F(DeviceTest, AGpuThatSomebodyElseHasIsNamed) {
+  fail("cuDevicePrimaryCtxRetain", 1, 46);
+  std::string message;
+  EXPECT_EQ(code_of([] { open(); }, message), ErrorCode::unsupported);
+  EXPECT_THAT(message, HasSubstr("the GPU cannot be used: CUDA_ERROR_DEVICE_UNAVAILABLE"));
+}
+
 }  // namespace
 }  // namespace mezzo::testing_cuda

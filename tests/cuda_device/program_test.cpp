@@ -203,6 +203,7 @@ TEST_F(ProgramTest, EveryCallMayFail) {
         EXPECT_THAT(std::string(e.what()), ::testing::Not(::testing::IsEmpty()));
       }
       fail_nothing();
+      fresh_context();
     }
   std::printf("%ld calls, each failing in two ways: %d errors\n", total, errors);
   EXPECT_GT(errors, total);

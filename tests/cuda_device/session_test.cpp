@@ -1,6 +1,10 @@
 // Training on the device beside the CPU backend: the same files, batches and options; and what a session does
 // there that it does not do on the CPU.
+#include <unistd.h>
+
 #include <cmath>
+#include <filesystem>
+#include <functional>
 
 #include "fake_device.h"
 #include "passes/step_names.h"
@@ -223,13 +227,20 @@ TEST_F(SessionTest, OutOfMemoryLeavesTheStatesAlone) {
 TEST_F(SessionTest, AFaultIsAnErrorUntilTheProcessEnds) {
   Session session(fixture("mlp.ts17.onnx"), options_for(Device::cuda, Precision::fp32, "sgd"));
   session.step({batch("mlp", 0)});
+  const std::string out = testing::TempDir() + concat("mezzo_fault_", ::getpid(), ".onnx");
+  const std::function<void()> questions[] = {
+      [&] { session.step({batch("mlp", 1)}); }, [&] { session.step({batch("mlp", 2)}); },
+      [&] { session.evaluate(batch("mlp", 2)); }, [&] { session.parameter("fc1.weight"); },
+      [&] { session.save_onnx(out); }};
   fail("cuMemcpyHtoDAsync_v2", 1, 719);
-  try {
-    session.step({batch("mlp", 1)});
-    FAIL();
-  } catch (const InternalError& e) {
-    EXPECT_THAT(e.what(), HasSubstr("a kernel failed on the device"));
-  }
+  for (const auto& question : questions) try {
+      question();
+      ADD_FAILURE();
+    } catch (const InternalError& e) {
+      EXPECT_THAT(e.what(), HasSubstr("a kernel failed on the device"));
+    }
+  EXPECT_FALSE(std::filesystem::exists(out));
+  fresh_context();  // so that what the session gives back is counted
 }
 
 }  // namespace

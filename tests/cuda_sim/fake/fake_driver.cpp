@@ -50,6 +50,7 @@ int cuGetErrorName(int error, const char** name) {
   static const std::map<int, const char*> names{
       {kOutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY"},
       {kNoDevice, "CUDA_ERROR_NO_DEVICE"},
+      {kDeviceUnavailable, "CUDA_ERROR_DEVICE_UNAVAILABLE"},
       {kIllegalAddress, "CUDA_ERROR_ILLEGAL_ADDRESS"},
       {kInvalidImage, "CUDA_ERROR_INVALID_IMAGE"},
       {kUncorrectableEcc, "CUDA_ERROR_ECC_UNCORRECTABLE"},

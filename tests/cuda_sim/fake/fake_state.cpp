@@ -45,6 +45,8 @@ int enter(const char* function, Demand demand) {
   f.all_calls++;
   if (f.fails && (f.failing.empty() ? !gives_back(function) : f.failing == function) && --f.fail_in == 0) {
     f.fails = false;
+    if (f.fail_with >= kIllegalAddress && f.fail_with <= kLaunchFailed)
+      f.sticky = f.fail_with;  // of a kernel
     return f.fail_with;
   }
   if (demand == anything) return 0;
