@@ -50,7 +50,7 @@ int enter(const char* function, Demand demand) {
     return f.fail_with;
   }
   if (demand == anything) return 0;
-  if (f.sticky) return f.sticky;
+  if (f.sticky && !gives_back(function)) return f.sticky;  // giving back is counted all the same
   if (!current) return kInvalidContext;
   if (demand == context_outside_capture && f.capturing) return kCaptureUnsupported;
   return 0;
