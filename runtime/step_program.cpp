@@ -66,6 +66,7 @@ class BackendProgram : public StepProgram {
     return hand_out(std::move(run), states);
   }
   const std::vector<codegen::LaunchInfo>& launches() const override { return program_->launches(); }
+  size_t graph_nodes() const override { return program_->graph_nodes(); }
   int64_t arena_bytes() const override { return program_->arena_bytes(); }
 
  private:

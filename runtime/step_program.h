@@ -113,6 +113,7 @@ class StepProgram {
   virtual Arrays run_timed(const Arrays& feeds, States& states, Arena& arena,
                            std::vector<int64_t>& nanoseconds) = 0;
   virtual const std::vector<codegen::LaunchInfo>& launches() const = 0;
+  virtual size_t graph_nodes() const { return 0; }
   virtual int64_t arena_bytes() const = 0;
 
   const std::vector<Port>& inputs() const { return inputs_; }

@@ -54,7 +54,7 @@ wanted device "the tests of the device, on this one" &&
 
 filter=${small:+*FixtureGradients*mlp_ts17*}
 wanted training "the training tests of the CPU, on this device" &&
-  tests runtime_tests "${filter:-*Fixture*:Session.*:Checkpoints.*:LabelSmoothing.*:Schedule.*}:-*_reference" "$out/training.txt" \
+  tests runtime_tests "${filter:-*Fixture*:*RandomNets*:Session.*:WeightCopies.*:Checkpoints.*:LabelSmoothing.*:Schedule.*}:-*_reference" "$out/training.txt" \
     MEZZO_TEST_DEVICE=cuda
 
 if wanted tests "all tests"; then
@@ -103,11 +103,15 @@ fi
 
 if wanted sanitizer "compute-sanitizer"; then
   if command -v compute-sanitizer >/dev/null; then
-    must data
+    must "$build/mezzo-models" gpt2 "$out/gpt2.onnx" --seq 24 --layers 1 --hidden 64 --heads 2 --vocab 97
     for tool in memcheck racecheck initcheck synccheck; do
-      compute-sanitizer --tool $tool --error-exitcode 9 "$mezzo" train $model --data "$out/data.npz" --batch 64 --steps 4 \
-        --precision fp16 --device cuda --cache-dir none --out "$out/sanitized.onnx" >"$out/$tool.txt" 2>&1 || fail "$tool, see $out/$tool.txt"
-      echo "$tool: $(tail -n 1 "$out/$tool.txt")"
+      for net in mlp lenet tagger gpt2; do
+        path=models/fixtures/$net.ts17.onnx
+        [ $net != gpt2 ] || path=$out/gpt2.onnx
+        compute-sanitizer --tool $tool --error-exitcode 9 "$mezzo" bench "$path" --batch 4 --steps 2 \
+          --precision fp16 --device cuda --cache-dir none >"$out/$tool-$net.txt" 2>&1 || fail "$tool, see $out/$tool-$net.txt"
+        echo "$tool, $net: $(tail -n 1 "$out/$tool-$net.txt")"
+      done
     done
   else
     echo "compute-sanitizer is not here"

@@ -41,6 +41,8 @@ class Replay {
       throw;
     }
     device_->check(api.cuStreamEndCapture(device_->stream(), &graph), "ending a capture");
+    nodes_ = 0;
+    if (api.cuGraphGetNodes) api.cuGraphGetNodes(graph, nullptr, &nodes_);
     int result = api.cuGraphInstantiateWithFlags(&exec_, graph, 0);
     api.cuGraphDestroy(graph);
     device_->check(result, "making a graph of the step");
@@ -54,10 +56,12 @@ class Replay {
     device_->api().cuGraphExecDestroy(exec_);
     exec_ = nullptr;
   }
+  size_t nodes() const { return exec_ ? nodes_ : 0; }
 
  private:
   std::shared_ptr<CudaDevice> device_;
   GraphExec exec_ = nullptr;
+  size_t nodes_ = 0;
 };
 
 // What a step tells the host: its outputs, then its states of one element.
@@ -181,6 +185,7 @@ class CudaProgram : public Program {
   bool stage(const std::vector<const std::byte*>& inputs) override { return inputs_.stage(inputs); }
   int64_t arena_bytes() const override { return list_->arena_bytes(); }
   const std::vector<LaunchInfo>& launches() const override { return list_->infos(); }
+  size_t graph_nodes() const override { return replay_.nodes(); }
 
  private:
   // Sets the addresses of this run; what a captured step was made for must not change.

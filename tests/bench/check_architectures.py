@@ -176,7 +176,10 @@ def gradients(mezzo, path, inputs, batch, precision, device, folder):
     command = [mezzo, "grad", path, "--feed", os.path.join(folder, "feed.npz"), "--loss", batch.kind, "--precision", precision, "--mode", "train", "--out", out]
     command += ["--loss-scale", "1024"] if precision == "fp16" else []
     command += ["--device", device] if device else []
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+    except subprocess.TimeoutExpired:
+        return 1, "no result within 600 s"
     if done.returncode:
         return done.returncode, " | ".join(done.stderr.strip().splitlines()[:4])
     with np.load(out) as got:

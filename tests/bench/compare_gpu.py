@@ -8,7 +8,9 @@ its best settings: channels_last, cudnn.benchmark, TF32 for what is left in f32,
 set_to_none, and torch.compile in both of its modes (default, and max-autotune with CUDA graphs), the faster of which is
 shown. Mezzo with strict numerics, which round as the precision plan says, and with excess ones, as PyTorch has them. Every
 contender runs in a process of its own. Median of the steps after warm-up. Peak memory is what the device has in use beyond
-what it had before the process; the floor is gpu_floor.py's. --small is a rehearsal: tiny networks, which --device cpu and
+what it had before the process, the driver's context included, planned what Mezzo's plan says; kernels per step are the nodes of Mezzo's
+graph; the floor is gpu_floor.py's. Mezzo copies its batch from the host every step, PyTorch's stays on the device. A contender that
+fails makes the script fail. --small is a rehearsal: tiny networks, which --device cpu and
 machines without a GPU can do.
 """
 import argparse
@@ -178,7 +180,7 @@ def run_mezzo(args, case, precision, numerics, folder):
 
 
 COLUMNS = ["net", "precision", "mezzo strict", "mezzo excess", "eager AMP", "torch.compile", "to eager", "to compile", "to the floor",
-           "launches", "compile s, cold / cached (torch's)", "planned MiB", "peak MiB (eager's)"]
+           "kernels per step", "compile s, cold / cached (torch's)", "planned MiB", "peak MiB (eager's)"]
 
 
 def row(case, precision, name, small, strict, excess, eager, compiled):
@@ -197,7 +199,7 @@ def row(case, precision, name, small, strict, excess, eager, compiled):
     seconds = (f"{best['cold_ms'] / 1e3:.1f} / {best['compile_ms'] / 1e3:.1f}" if best else "") + (
         f" ({compiled['compile_ms'] / 1e3:.1f})" if compiled else "")
     return [case, precision, time_of(strict), time_of(excess), time_of(eager), time_of(compiled), ratio(eager), ratio(compiled),
-            f"{best['ms_median'] / floor:.2f}" if best and floor else "", str(len(best["kernels"])) if best else "", seconds,
+            f"{best['ms_median'] / floor:.2f}" if best and floor else "", str(best["graph_nodes"] or len(best["kernels"])) if best else "", seconds,
             mib(best, "planned_bytes"), mib(best, "peak") + (f" ({mib(eager, 'peak')})" if eager else "")]
 
 
@@ -233,7 +235,7 @@ def main():
                 compiled = [run_other(args, case, precision, m) for m in modes]
                 fastest = min((r for r in compiled if r), key=lambda r: r["ms_median"], default=None if modes else {})
                 cells = row(case, precision, name, args.small, strict, excess, eager, fastest)
-                failed |= strict is None or excess is None
+                failed |= None in (strict, excess, eager, fastest)
                 lines.append("| " + " | ".join(cells) + " |")
                 print(lines[-1], flush=True)
                 if args.out:  # after every line: the run may be cut off
