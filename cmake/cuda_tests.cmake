@@ -37,6 +37,7 @@ endfunction()
 mezzo_on_fake_device(gradients *FixtureGradients.*:-*_reference no_cudnn)
 mezzo_on_fake_device(runs *FixtureRuns.* no_cudnn)
 mezzo_on_fake_device(random_nets *RandomNets.* no_cudnn)
+mezzo_on_fake_device(range_rules *RangeRules* no_cudnn)
 mezzo_on_fake_device(sessions Session.*:WeightCopies.*:Checkpoints.*:LabelSmoothing.*:Schedule.* no_cudnn)
 # Without any library of products.
 mezzo_on_fake_device(own_products *FixtureGradients.*mlp_ts17:*FixtureGradients.*gpt2_ts17:*FixtureGradients.*tagger_ts17 no_cudnn,no_cublaslt)

@@ -54,8 +54,8 @@ class Program {
   virtual bool stage(const std::vector<const std::byte*>& /*inputs*/) { return false; }
   virtual int64_t arena_bytes() const = 0;  // the plan's arena plus scratch of libraries and reductions
   virtual const std::vector<LaunchInfo>& launches() const = 0;
-  // Kernels, copies and fills of the device graph that runs are replayed from; 0 while there is none. A launch
-  // may be several of them.
+  // Kernels, copies and fills of the device graph that runs are replayed from; 0 while there is none. A
+  // launch may be several of them.
   virtual size_t graph_nodes() const { return 0; }
 };
 

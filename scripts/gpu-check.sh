@@ -54,7 +54,7 @@ wanted device "the tests of the device, on this one" &&
 
 filter=${small:+*FixtureGradients*mlp_ts17*}
 wanted training "the training tests of the CPU, on this device" &&
-  tests runtime_tests "${filter:-*Fixture*:*RandomNets*:Session.*:WeightCopies.*:Checkpoints.*:LabelSmoothing.*:Schedule.*}:-*_reference" "$out/training.txt" \
+  tests runtime_tests "${filter:-*Fixture*:*RandomNets*:*RangeRules*:Session.*:WeightCopies.*:Checkpoints.*:LabelSmoothing.*:Schedule.*}:-*_reference" "$out/training.txt" \
     MEZZO_TEST_DEVICE=cuda
 
 if wanted tests "all tests"; then

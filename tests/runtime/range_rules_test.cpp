@@ -5,6 +5,7 @@
 #include <cmath>
 
 #include "model_gradients.h"
+#include "test_device.h"
 
 namespace mezzo::runtime {
 namespace {
@@ -24,6 +25,7 @@ StepResult step(const ModelBuilder& m, const Arrays& feeds, Precision precision)
   options.loss = Loss::output();
   options.loss_scale = LossScale::none();
   options.cache_dir = "none";
+  options.device = test_device();
   return Session(std::make_shared<LoadedModel>(folder / "m.onnx"), options).step({feeds});
 }
 
