@@ -73,7 +73,7 @@ void skip_norm(Call& c, std::string_view op, size_t beta, size_t bias) {
   Value sum = add_if(operand(c, 0) + operand(c, 1), c.in(bias));
   Values inputs{sum, operand(c, 2)};
   if (beta != 0 && c.in(beta)) inputs.push_back(c.in(beta));
-  Values norm = ir::apply_all(op, inputs, {{"epsilon", number(c, "epsilon", 1e-5)}});
+  Values norm = ir::apply_all(op, inputs, {{"epsilon", number(c, "epsilon", 1e-12)}});  // as ONNX Runtime
   // Without centring there is no mean to give.
   if (norm.size() == 2) norm.insert(norm.begin() + 1, Value{});
   norm.push_back(sum);

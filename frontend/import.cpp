@@ -230,7 +230,11 @@ void Importer::list_if_unsupported(const FlatNode& flat, const Call& call) {
   supported |= flat.domain.empty() && (op.empty() || built_in || is_host_op(op) || is_random_op(op) ||
                                        is_sequence_op(op) || (is_onnx_op(op) && ir::find_op(op)));
   if (!supported)
-    missing_.push_back({printable(flat.label), printable(call.op), "the operator is not implemented", ""});
+    missing_.push_back({printable(flat.label), printable(call.op),
+                        flat.domain.empty() ? "the operator is not implemented"
+                                            : concat("the operator of domain ", printable(flat.domain),
+                                                     " is not implemented"),
+                        ""});
 }
 
 void Importer::append(Call& call) {

@@ -26,9 +26,10 @@ const onnx::GraphProto& body_of(const Call& call, const char* name) {
 
 Value truth(ir::Graph& graph, bool value) { return graph.constant(value ? 1 : 0, ir::DType::boolean); }
 
-// One number that must be known, as a scalar.
+// One number, as a scalar; null where it is not known, or changes as training moves weights.
 ir::TensorPtr known_scalar(const Call& call, Value v, const std::string& what) {
   ir::TensorPtr t = call.known(v);
+  if (t && call.knowledge->depends_on_weights(v)) return nullptr;
   if (t && t->count() != 1) malformed(call, what + " must be one value");
   return t;
 }
@@ -124,10 +125,10 @@ void Importer::take_branch(const FlatNode& flat, Call& call) {
   call.results.emplace();
   for (size_t k = 0; k < yes.size(); k++) {
     if (!yes[k] || !no[k])
-      unsupported(call, "the condition that chooses a sequence is computed from the model's data");
+      unsupported(call, "the condition that chooses a sequence is computed from the model's data or weights");
     if (yes[k].type() != no[k].type())
-      unsupported(call, concat("the condition is computed from the model's data, and output ", k, " is ",
-                               ir::to_string(yes[k].type()), " in one branch and ",
+      unsupported(call, concat("the condition is computed from the model's data or weights, and output ", k,
+                               " is ", ir::to_string(yes[k].type()), " in one branch and ",
                                ir::to_string(no[k].type()), " in the other"));
     call.results->push_back(yes[k] == no[k] ? yes[k] : ir::where(condition, yes[k], no[k]));
   }
@@ -144,7 +145,7 @@ void Importer::unroll_loop(const FlatNode& flat, Call& call) {
   if (call.in(0)) {
     ir::TensorPtr count = known_scalar(call, call.in(0), "the trip count");
     if (!count)
-      unsupported(call, "how often it runs is computed from the model's data",
+      unsupported(call, "how often it runs is computed from the model's data or weights",
                   "only loops whose trips follow from constants and shapes are unrolled");
     trips = count->get_int(0);
   }
@@ -152,7 +153,7 @@ void Importer::unroll_loop(const FlatNode& flat, Call& call) {
   auto decide = [&](Value condition) {
     ir::TensorPtr known = known_scalar(call, condition, "the condition");
     if (!known)
-      unsupported(call, "whether it goes on is computed from the model's data",
+      unsupported(call, "whether it goes on is computed from the model's data or weights",
                   "only loops whose trips follow from constants and shapes are unrolled");
     running = known->get(0) != 0;
   };

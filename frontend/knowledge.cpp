@@ -1,8 +1,10 @@
 #include "frontend/knowledge.h"
 
 #include <algorithm>
+#include <unordered_set>
 
 #include "frontend/limits.h"
+#include "frontend/names.h"
 #include "ir/eval.h"
 #include "ir/op.h"
 
@@ -53,6 +55,22 @@ std::vector<ir::TensorPtr> Knowledge::evaluate(const ir::Node& node,
   for (ir::Tensor& t : ir::evaluate_node(node, raw, ir::EvalMode::rounded))
     out.push_back(std::make_shared<const ir::Tensor>(std::move(t)));
   return out;
+}
+
+bool Knowledge::depends_on_weights(ir::Value v) const {
+  std::unordered_set<const ir::Node*> seen;
+  std::vector<const ir::Node*> reached{v.node};
+  while (!reached.empty()) {
+    const ir::Node* node = reached.back();
+    reached.pop_back();
+    if (!seen.insert(node).second) continue;
+    if (ir::is_state(*node) && ir::is_float(node->type().dtype) &&
+        (node->type().count() > 1 || !is_made_up(node->s("name"))))
+      return true;
+    for (const ir::Value& in : node->inputs())
+      if (in) reached.push_back(in.node);
+  }
+  return false;
 }
 
 ir::TensorPtr Knowledge::value(ir::Value v) {

@@ -17,6 +17,9 @@ class Knowledge {
   // The value when it follows from constants, weights as read, and inputs whose value was given; null
   // otherwise.
   ir::TensorPtr value(ir::Value v);
+  // Whether `v` is computed from weights that training may move: float initializers, but for numbers under
+  // names that exporters make up.
+  bool depends_on_weights(ir::Value v) const;
   // The outputs of a node on known inputs, in the rounded semantics; empty when that costs more than
   // docs/limits.md allows, or when the node cannot be evaluated.
   std::vector<ir::TensorPtr> evaluate(const ir::Node& node, const std::vector<ir::TensorPtr>& inputs);

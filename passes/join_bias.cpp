@@ -22,7 +22,7 @@ int product_operand(const Node& add, const UseMap& uses) {
   if (!is_operation(add, Code::add)) return -1;
   for (int i : {0, 1}) {
     Value product = add.in(static_cast<size_t>(i)), bias = add.in(static_cast<size_t>(1 - i));
-    if (product.type() != add.type() || uses.count(product) != 1) continue;
+    if (product.rank() == 0 || product.type() != add.type() || uses.count(product) != 1) continue;
     const Node& dot = product_of(add, i);
     if (!is_dot(dot) || dot.has(2) || uses.count(dot.out()) != 1 || !is_float(dot.type().dtype)) continue;
     const int64_t columns = dot.type().dims.back();

@@ -201,7 +201,8 @@ class Planner {
       const Node* dot = sole_product(add.in(i));
       const Value bias = add.in(1 - i);
       if (dot && dot->in_type(0).dtype == node.type().dtype && dot->type().dtype == bias.dtype() &&
-          bias.type().count() == dot->type().dims.back() && bias.dims().back() == dot->type().dims.back())
+          bias.rank() > 0 && bias.type().count() == dot->type().dims.back() &&
+          bias.dims().back() == dot->type().dims.back())
         return {dot, &node, bias};
     }
     return {};

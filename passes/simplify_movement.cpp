@@ -2,6 +2,7 @@
 #include <numeric>
 
 #include "ir/build.h"
+#include "ir/eval.h"
 #include "passes/simplify.h"
 
 namespace mezzo::passes {
@@ -19,6 +20,15 @@ bool swaps_last_two(const Node& node) {
   std::iota(perm.begin(), perm.end(), 0);
   std::swap(perm[perm.size() - 1], perm[perm.size() - 2]);
   return permutation_of(node) == perm;
+}
+
+// Concat of those operands that have elements.
+Value concat_without_nothing(const Site& site) {
+  Values some;
+  for (const Value& v : site.inputs)
+    if (v.type().count() > 0) some.push_back(v);
+  if (some.size() == site.inputs.size()) return {};
+  return some.size() == 1 ? some[0] : ir::concat(some, site.node.i("axis"));
 }
 
 }  // namespace
@@ -103,9 +113,14 @@ Value compute_nothing(const Site& site) {
   const Node& node = site.node;
   const ir::Type& type = node.type();
   if (type.count() == 0) return site.to.constant(ir::Tensor(type));
-  if (node.op().meaning != ir::Meaning::index) return {};
+  if (&node.op() == &ir::get_op("Concat")) return concat_without_nothing(site);
+  if (node.op().meaning != ir::Meaning::index && node.op().meaning != ir::Meaning::reduce) return {};
   for (const Value& v : site.inputs)
     if (v && v.type().count() > 0) return {};
+  if (node.op().meaning == ir::Meaning::reduce) {
+    const ir::Tensor nothing(site.inputs[0].type());
+    return site.to.constant(std::move(ir::evaluate_node(node, {&nothing}, ir::EvalMode::rounded)[0]));
+  }
   // Nothing to read from: all is what the movement fills in.
   ir::Exprs at;
   for (size_t i = 0; i < type.dims.size(); i++)

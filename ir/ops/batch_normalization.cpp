@@ -46,7 +46,23 @@ std::vector<Type> infer(const Node& n) {
   return {x, n.in_type(kMean), n.in_type(kVar), saved, saved};
 }
 
-// Two passes, mean first: E[x^2] - E[x]^2 cancels.
+// Mean and population variance over `axes`. E[x^2] - E[x]^2 cancels, so there are two passes, mean first.
+// Where a channel is too large to be read again from near by, one pass over d = x - the mean of a part of the
+// first sample, which is so close to the mean that E[d^2] - E[d]^2 loses no more than a few bits.
+std::pair<Value, Value> moments(Value x, const Ints& axes) {
+  constexpr int64_t kLargeChannel = 4096, kPart = 8;
+  const bool large = x.rank() > 2 && x.type().count() / x.dims()[1] >= kLargeChannel;
+  if (!large) {
+    Value mean = reduce_mean(x, axes), centred = x - mean;
+    return {mean, reduce_mean(centred * centred, axes)};
+  }
+  const int64_t rows = (x.dims()[2] + kPart - 1) / kPart;
+  Value shift = reduce_mean(slice(x, {0, 0}, {1, rows}, {0, 2}, {1, 1}), axes), d = x - shift;
+  Value first = reduce_mean(d, axes), second = reduce_mean(d * d, axes), var = second - first * first;
+  Value zero = constant_like(var, 0);
+  return {shift + first, where(less(var, zero), zero, var)};  // NaN stays
+}
+
 Values expand_batch_normalization(Graph&, const Node& n, const Values& in) {
   Value x = in[kX];
   const Dims channel = channel_dims(x.dims());
@@ -57,9 +73,8 @@ Values expand_batch_normalization(Graph&, const Node& n, const Values& in) {
     return {(x - reshape(in[kMean], channel)) * factor + bias};
   }
   const Ints axes = other_axes(x.dims());
-  Value mean = reduce_mean(x, axes);
+  auto [mean, var] = moments(x, axes);
   Value centred = x - mean;
-  Value var = reduce_mean(centred * centred, axes);
   Value invstd = 1.0 / sqrt(var + epsilon);
   auto running = [&](Value old, Value batch) {
     return old * momentum + reshape(batch, old.dims()) * (1 - momentum);
@@ -91,8 +106,7 @@ Values grad(Grad& g) {
     }
   }
   if (!train && g.needs[kMean]) d[kMean] = reshape(-(dbias * scale * invstd), g.in[kMean].dims());
-  if (!train && g.needs[kVar])
-    d[kVar] = reshape(dscale * scale * invstd * invstd * -0.5, g.in[kVar].dims());
+  if (!train && g.needs[kVar]) d[kVar] = reshape(dscale * scale * invstd * invstd * -0.5, g.in[kVar].dims());
   if (g.needs[kScale]) d[kScale] = reshape(dscale, g.in[kScale].dims());
   if (g.needs[kBias]) d[kBias] = reshape(dbias, g.in[kBias].dims());
   return d;

@@ -60,7 +60,13 @@ const OpDef bit_shift = formula(
       return infer_integers(n);
     },
     [](Graph&, const Node& n, const Values& in) -> Values {
-      return {ir::apply(n.s("direction") == "LEFT" ? "ShiftLeft" : "ShiftRight", in)};
+      if (n.s("direction") == "LEFT") return {ir::apply("ShiftLeft", in)};
+      Value down = ir::apply("ShiftRight", in);
+      if (!is_signed(n.type().dtype)) return {down};
+      // The sign moves in from the left.
+      Value inverted =
+          ir::apply("BitwiseNot", {ir::apply("ShiftRight", {ir::apply("BitwiseNot", {in[0]}), in[1]})});
+      return {where(less(in[0], constant_like(in[0], 0)), inverted, down)};
     },
     zero_gradient);
 MEZZO_REGISTER_OP(bit_shift);

@@ -6,6 +6,7 @@
 
 #include "runtime/cli/terminal.h"
 #include "runtime/cli/verbs.h"
+#include "runtime/feeds.h"
 #include "runtime/trainability.h"
 
 namespace mezzo::cli {
@@ -69,8 +70,14 @@ void print_text(const runtime::Trainability& t, const std::string& precision) {
 int check_model(const Flags& flags) {
   CompileOptions options = compile_options(flags);
   runtime::LoadedModel model(flags.model);
-  runtime::Trainability t =
-      runtime::examine(model, options, [&] { return required_signature(model, options, flags.batch); });
+  // Without --batch a file's own sizes, and 2 where it leaves the first axis open.
+  auto signature = [&] {
+    constexpr int64_t kOpenBatch = 2;
+    if (flags.batch == 0)
+      if (auto own = runtime::signature_from_options(model, options.inputs, {})) return *own;
+    return required_signature(model, options, flags.batch > 0 ? flags.batch : kOpenBatch);
+  };
+  runtime::Trainability t = runtime::examine(model, options, signature);
   if (flags.json)
     std::cout << to_json(t).dump(2, ' ', false, Json::error_handler_t::replace) << '\n';
   else
@@ -86,11 +93,9 @@ void add_check(CLI::App& app, Action& action) {
   CLI::App* verb =
       app.add_subcommand("check", "trainability report: missing gradients, folded BatchNorm, parameters");
   auto flags = std::make_shared<Flags>();
-  flags->batch = 2;
   add_model(*verb, *flags);
-  verb->add_option("--batch", flags->batch, "extent of open first axes")
-      ->check(CLI::Range(1, 1 << 30))
-      ->capture_default_str();
+  verb->add_option("--batch", flags->batch, "extent of open first axes (default: 2)")
+      ->check(CLI::Range(1, 1 << 30));
   add_compile_flags(*verb, *flags, false);
   add_json(*verb, *flags);
   verb->callback([flags, &action] { action = [flags] { return check_model(*flags); }; });

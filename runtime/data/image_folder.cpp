@@ -47,12 +47,19 @@ struct Folder {
   std::vector<Sample> samples;
 };
 
-// `path`, or its part for this purpose when it holds `train` and `val` and nothing else.
+// `path`, or its part for this purpose when it holds `train` and other parts of a data set, and nothing else.
 std::string part_of(const DataOptions& options) {
+  constexpr std::string_view kTraining = "train", kEvaluation[] = {"val", "valid", "validation", "test"};
   const std::vector<std::string> names = folders_in(options.path);
-  if (names == std::vector<std::string>{"train", "val"})
-    return (fs::path(options.path) / (options.training ? "train" : "val")).string();
-  return options.path;
+  auto there = [&](std::string_view name) {
+    return std::find(names.begin(), names.end(), name) != names.end();
+  };
+  const auto others = std::count_if(std::begin(kEvaluation), std::end(kEvaluation), there);
+  if (!there(kTraining) || names.size() != 1 + static_cast<size_t>(others)) return options.path;
+  if (options.training) return (fs::path(options.path) / kTraining).string();
+  for (std::string_view name : kEvaluation)
+    if (there(name)) return (fs::path(options.path) / name).string();
+  bad(options.path, "has a folder train, and none to evaluate on", "put that into a folder val beside it");
 }
 
 Folder list_folder(const DataOptions& options) {
@@ -61,6 +68,8 @@ Folder list_folder(const DataOptions& options) {
   out.classes = folders_in(out.path);
   const char* hint = "put the .jpg, .jpeg or .png files of each class into a folder of their own";
   if (out.classes.empty()) bad(out.path, "has no folders, which would be the classes", hint);
+  if (out.classes.size() == 1)
+    bad(out.path, concat("has one folder, '", out.classes[0], "': there is nothing to tell it from"), hint);
   for (size_t label = 0; label < out.classes.size(); label++) {
     const fs::path folder = fs::path(out.path) / out.classes[label];
     std::vector<std::string> files;

@@ -161,6 +161,14 @@ TEST_F(CommandLine, CheckIsOneReport) {
   EXPECT_TRUE(json["findings"][0].contains("repair"));
 }
 
+// A file for three samples is examined with three.
+TEST_F(CommandLine, CheckTakesTheFilesOwnBatch) {
+  EXPECT_THAT(must_run("check {models}/convnext.ts13.onnx").out, HasSubstr("RESULT: PASS"));
+  Outcome o = mezzo("check {models}/convnext.ts13.onnx --batch 2");
+  EXPECT_EQ(o.code, 2);
+  EXPECT_THAT(o.err, HasSubstr("the model is made for another batch than 2"));
+}
+
 // What ends the examination is an error, and one finding among the others.
 TEST_F(CommandLine, CheckReportsWhatItFoundBeforeAnError) {
   Outcome o = mezzo("check {models}/inference.ts17.onnx --loss output");

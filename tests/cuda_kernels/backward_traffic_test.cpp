@@ -68,6 +68,35 @@ TEST_F(BackwardTraffic, IsNearTheLeast) {
                                 {wide(x[0]), x[1], zero, zero, zero}, wide(x[2]), {true, true, true});
         return ir::Values{low(g[0]), g[1], g[2]};
       });
+  // What does not fit on the chip is read twice: nothing can be written before the statistics are known.
+  for (bool last : {true, false}) {
+    const std::string order = last ? ", channels last" : "";
+    const ir::Type x{DType::bf16, last ? ir::Dims{32, 28, 28, 16} : ir::Dims{32, 16, 28, 28}},
+        channel{DType::f32, {16}};
+    auto first = [last](Value v) { return last ? ir::transpose(v, {0, 3, 1, 2}) : v; };
+    auto stored = [last](Value v) { return low(last ? ir::transpose(v, {0, 2, 3, 1}) : v); };
+    auto norm = [=](Value v, Value scale) {
+      Value zero = ir::expand(v.node->graph().constant(0.0), {16});
+      return v.node->graph().add(ir::get_op("BatchNormalization"), {first(wide(v)), scale, zero, zero, zero},
+                                 {{"training_mode", int64_t{1}}});
+    };
+    add("batch norm of large channels" + order, {x, channel}, [=](const ir::Values& in) {
+      const ir::Node* n = norm(in[0], in[1]);
+      return ir::Values{stored(n->out(0)), n->out(3), n->out(4)};
+    });
+    least_["batch norm of large channels" + order] += static_cast<uint64_t>(x.bytes());
+  }
+  // Mean and deviation come from the forward pass.
+  const ir::Type pixels{DType::bf16, {25088, 16}}, kept{DType::f32, {1, 16}};
+  add("batch norm backward of large channels", {pixels, {DType::f32, {16}}, pixels, kept, kept},
+      [](const ir::Values& in) {
+        Value zero = ir::expand(in[0].node->graph().constant(0.0), {16}), x = wide(in[0]), dy = wide(in[2]);
+        ir::Values g =
+            gradient("BatchNormalization", {{"training_mode", int64_t{1}}}, {x, in[1], zero, zero, zero}, dy,
+                     {true, true, true}, {x, zero, zero, in[3], in[4]});
+        return ir::Values{low(g[0]), g[1], g[2]};
+      });
+  least_["batch norm backward of large channels"] += static_cast<uint64_t>(2 * pixels.bytes());
   add("cross entropy backward", {{DType::bf16, {256, 1000}}, {DType::i64, {256}}}, [](const ir::Values& x) {
     Value one = x[0].node->graph().constant(1.0);
     return ir::Values{low(gradient("SoftmaxCrossEntropyLoss", {}, {wide(x[0]), x[1]}, one, {true})[0])};

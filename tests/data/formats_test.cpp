@@ -204,6 +204,15 @@ TEST_F(ImageFolderTest, TrainAndVal) {
   s.write("train/bee/2.jpg", jpeg(smooth(20, 20, 3)));
   EXPECT_EQ(open_data(options(s.path()), inputs_)->samples(), 3);
   EXPECT_EQ(open_data(options(s.path(), false), inputs_)->samples(), 2);
+  std::filesystem::rename(s.path("val"), s.path("validation"));
+  EXPECT_EQ(open_data(options(s.path()), inputs_)->samples(), 3);
+  EXPECT_EQ(open_data(options(s.path(), false), inputs_)->samples(), 2);
+  std::filesystem::remove_all(s.path("validation"));
+  EXPECT_THAT(open_data(options(s.path()), inputs_)->classes(), ElementsAre("ant", "bee"));
+  EXPECT_THAT(error_of([&] { open_data(options(s.path(), false), inputs_); }).what(),
+              HasSubstr("has a folder train, and none to evaluate on"));
+  std::filesystem::remove_all(s.path("train/bee"));
+  EXPECT_THAT(message(options(s.path("train")), inputs_), HasSubstr("has one folder, 'ant'"));
 }
 
 TEST_F(ImageFolderTest, CorruptPicturesAreErrorsOrCounted) {
@@ -234,7 +243,7 @@ TEST_F(ImageFolderTest, FoldersWithoutClassesOrPictures) {
               HasSubstr("1 or 3 channels, not 4"));
   DataOptions small = options(scratch_.path("cat"));
   small.image.resize = 8;
-  scratch_.write("cat/x/1.jpg", jpeg(smooth(8, 8, 3)));
+  for (const char* name : {"x", "y"}) scratch_.write(concat("cat/", name, "/1.jpg"), jpeg(smooth(8, 8, 3)));
   EXPECT_THAT(message(small, inputs_), HasSubstr("pictures resized to 8 are cut to 16 x 16"));
 }
 

@@ -95,6 +95,22 @@ TEST(Contrib, SkipLayerNormalizationGivesAllItsOutputs) {
   expect_near(out[2], {3, -1, 4.5, 6});
 }
 
+// ONNX Runtime's default is 1e-12.
+TEST(Contrib, SkipLayerNormalizationOfSmallNumbers) {
+  for (const std::string op : {"SkipLayerNormalization", "SkipSimplifiedLayerNormalization"}) {
+    ModelBuilder m = model();
+    m.input("x", {2, 2}).weight("skip", {2, 2}, {0, 0, 0, 0}).weight("gamma", {2}, {1e-4f, 1e-4f});
+    m.weight("small", {2}, {1e-4f, 1e-4f});
+    m.node("Mul", {"x", "small"}, {"s"});
+    m.node(op, {"s", "skip", "gamma"}, {"y"}).set_domain(kDomain);
+    m.node("Div", {"y", "gamma"}, {"z"});
+    m.output("z");
+    double size = 0;
+    for (double v : run(m)[0]) size += v * v;
+    EXPECT_NEAR(size, 4, 0.01) << op;
+  }
+}
+
 TEST(Contrib, SimplifiedLayerNormalizationAlsoWithoutDomain) {
   for (const std::string& domain : {std::string(kDomain), std::string()}) {
     ModelBuilder m = model(domain);

@@ -19,11 +19,11 @@ onnx::GraphProto& body_of(onnx::NodeProto& node, const std::string& name) {
   return *a->mutable_g();
 }
 
-// y = x > 0 everywhere ? x + x : -x
-ModelBuilder chosen_by_data(bool another_type) {
+// y = x > 0 everywhere ? x + x : -x; or the same by the sign of weight k
+ModelBuilder chosen_by_data(bool another_type, bool by_weight = false) {
   ModelBuilder m;
-  m.input("x", {2}).output("y").weight("zero", {}, {0});
-  m.node("ReduceMin", {"x"}, {"least"}, "least");
+  m.input("x", {2}).output("y").weight("zero", {}, {0}).weight("k", {2}, {4, 5});
+  m.node("ReduceMin", {by_weight ? "k" : "x"}, {"least"}, "least");
   m.node("Greater", {"least", "zero"}, {"c0"}, "greater");
   m.integers("one", {1});
   m.node("Reshape", {"c0", "one"}, {"c"}, "flat");
@@ -44,11 +44,19 @@ TEST(ControlFlow, IfOnDataComputesBothBranches) {
   EXPECT_THAT(run(m, {{"x", Tensor::of({2}, {-1, 3})}}), ElementsAre(1, -3));
 }
 
+// Training moves the weight: what it chooses at the start is not what it always chooses.
+TEST(ControlFlow, IfOnAWeightComputesBothBranches) {
+  frontend::Imported m = chosen_by_data(false, true).import();
+  EXPECT_THAT(run(m, {{"x", Tensor::of({2}, {-1, 3})}}), ElementsAre(-2, 6));
+  m.graph.tensors["k"] = ir::StartValue(std::make_shared<const Tensor>(Tensor::of({2}, {-4, 5})));
+  EXPECT_THAT(run(m, {{"x", Tensor::of({2}, {-1, 3})}}), ElementsAre(1, -3));
+}
+
 TEST(ControlFlow, BranchesOfDifferentTypesAreRefused) {
   EXPECT_THAT(
       error_of([] { chosen_by_data(true).import(); }),
-      HasSubstr("If 'choose': the condition is computed from the model's data, and output 0 is f32[2] in one "
-                "branch and i64[1] in the other"));
+      HasSubstr("If 'choose': the condition is computed from the model's data or weights, and output 0 is "
+                "f32[2] in one branch and i64[1] in the other"));
 }
 
 // s starts as x; three times: yield s, s = s * 2 + i. Trips from `count`, which may be a graph input.

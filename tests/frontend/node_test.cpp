@@ -104,8 +104,8 @@ TEST_P(NodeTests, PassOrAreListed) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Onnx, NodeTests,
-                         testing::Values(Group{"node", 560}, Group{"pytorch-converted", 70},
-                                         Group{"pytorch-operator", 25}, Group{"simple", 5}));
+                         testing::Values(Group{"node", 792}, Group{"pytorch-converted", 79},
+                                         Group{"pytorch-operator", 35}, Group{"simple", 15}));
 
 }  // namespace
 }  // namespace mezzo::test
