@@ -25,6 +25,9 @@ file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/*.cpp
 mezzo_fake_library(fake_nvrtc libnvrtc.so.13)
 mezzo_fake_library(fake_cublaslt libcublasLt.so.13 $<TARGET_OBJECTS:ir>)
 set(fake ${PROJECT_SOURCE_DIR}/tests/cuda_sim/fake)
+mezzo_fake_library(fake_cudnn libcudnn.so.9 ${fake}/fake_dnn.cpp ${fake}/fake_dnn_text.cpp ${fake}/fake_dnn_descriptor.cpp $<TARGET_OBJECTS:ir>)
+mezzo_fake_library(fake_cudnn_graph libcudnn_graph.so.9)
+mezzo_fake_library(fake_cudnn_engines libcudnn_engines_runtime_compiled.so.9)
 mezzo_fake_library(fake_driver libcuda.so.1 ${fake}/fake_state.cpp ${fake}/fake_modules.cpp ${simulator}
                    ${PROJECT_SOURCE_DIR}/codegen/cuda/prelude.cpp)
 
