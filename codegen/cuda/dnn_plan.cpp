@@ -101,7 +101,7 @@ Descriptor DnnLibrary::plan(const std::string& text, const std::function<DnnGrap
 }
 
 void DnnLibrary::execute(const Descriptor& plan, const std::vector<int64_t>& ids, std::byte* const* addresses,
-                         std::byte* workspace) const {
+                         std::byte* workspace) const try {
   Descriptor pack(api_, kDnnVariantPack);
   pack.set(kDnnPackIds, ids)
       .set(kDnnPackPointers, kDnnTypePointer, addresses, static_cast<int64_t>(ids.size()));
@@ -111,6 +111,8 @@ void DnnLibrary::execute(const Descriptor& plan, const std::vector<int64_t>& ids
     api_.cudnnGetLastErrorString(text, sizeof text);
     throw InternalError(concat("cuDNN does not run a plan: ", api_.cudnnGetErrorString(status), ": ", text));
   }
+} catch (const DnnRefusal& e) {  // there is nothing else to run in the plan's place any more
+  throw InternalError(concat("cuDNN does not run a plan: ", e.what()));
 }
 
 }  // namespace mezzo::codegen::cuda
