@@ -38,6 +38,8 @@ function(mezzo_on_fake_device name filter debug)
     "MEZZO_TEST_DEVICE=cuda;MEZZO_CUDA_PATH=${fake_cuda};MEZZO_DEBUG=${debug}")
 endfunction()
 mezzo_on_fake_device(gradients *FixtureGradients.*:-*_reference no_cudnn)
+# Convolutions through cuDNN.
+mezzo_on_fake_device(cudnn *FixtureGradients.*lenet_*:*FixtureGradients.*digits_cnn_*:*FixtureGradients.*resnet_*:*FixtureGradients.*unet_ts17:*FixtureGradients.*convnext_*:*FixtureRuns.*lenet_*:-*_reference "")
 mezzo_on_fake_device(runs *FixtureRuns.* no_cudnn)
 mezzo_on_fake_device(random_nets *RandomNets.* no_cudnn)
 mezzo_on_fake_device(sessions Session.*:WeightCopies.*:Checkpoints.*:LabelSmoothing.*:Schedule.* no_cudnn)
