@@ -68,12 +68,12 @@ DnnLibrary::DnnLibrary(const CudnnApi& api, std::shared_ptr<CudaDevice> device, 
   device_->make_current();
   int status = api_.cudnnCreate(&handle_);
   if (status == 0) status = api_.cudnnSetStream(handle_, device_->stream());
-  if (status != 0)
-    throw Error(
-        ErrorCode::unsupported,
-        concat("cuDNN does not start on the device: ", api_.cudnnGetErrorString(status)), "cuda",
-        "it may be of another CUDA version than the driver (`mezzo doctor`); MEZZO_DEBUG=no_cudnn uses own "
-        "kernels instead");
+  if (status == 0) return;
+  if (handle_) api_.cudnnDestroy(handle_);
+  throw Error(ErrorCode::unsupported,
+              concat("cuDNN does not start on the device: ", api_.cudnnGetErrorString(status)), "cuda",
+              "it may be of another CUDA version than the driver (`mezzo doctor`); MEZZO_DEBUG=no_cudnn uses "
+              "own kernels instead");
 }
 
 DnnLibrary::~DnnLibrary() {

@@ -142,6 +142,10 @@ class CudnnCalls : public OnFakeDevice {
   }
   void TearDown() override {
     std::filesystem::remove_all(folder_);
+    if (!kReal) {
+      void* count = ::dlsym(codegen::cuda::cudnn_library().library.handle, "fake_cudnn_live");
+      EXPECT_EQ(reinterpret_cast<FakeCudnnLive*>(count)(), 0) << "something of cuDNN was not given back";
+    }
     OnFakeDevice::TearDown();
   }
   // One convolution, without kernels around it.

@@ -40,6 +40,7 @@ using FakeCudaUsed = long();  // bytes of device memory
 using FakeCudaEnter = int(const char* function, mezzo::fake_cuda::Demand demand);
 // Work of another fake library, run or captured like a launch.
 using FakeCudaSubmit = int(void* stream, std::function<void()> work);
+using FakeCudnnLive = long();                     // of the fake cuDNN: handles and descriptors that exist
 using FakeCudaSpend = void(double milliseconds);  // of the device's time
 using FakeCudaNow = double();
 // Late: work is done when somebody waits for it or asks, one piece per question, so that what a host changes

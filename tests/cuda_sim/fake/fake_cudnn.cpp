@@ -5,6 +5,7 @@
 // cannot be taken, and has none for an f32 weight gradient of 16-bit operands. Work goes to the fake driver's
 // stream, and its counters and scripted failures are those of the driver's functions.
 #include <algorithm>
+#include <atomic>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
@@ -118,6 +119,7 @@ int execute(void* stream, const Node& plan, const Node& pack) {
 }
 
 thread_local std::string last_error;
+std::atomic<long> live{0};  // handles and descriptors
 
 // Counts the call, and turns what is thrown into a status and a text.
 template <class F>
@@ -145,6 +147,7 @@ void* part(const char* function, const char* name) {
 
 extern "C" {
 
+long fake_cudnn_live() { return live; }
 size_t cudnnGetVersion() { return reinterpret_cast<size_t (*)()>(part(__func__, "fake_cudnn_version"))(); }
 size_t cudnnGetCudartVersion() { return 13010; }
 const char* cudnnGetErrorString(int status) {
@@ -158,19 +161,20 @@ int cudnnCreate(DnnHandle* out) {
   return call(__func__, context_outside_capture, [&] {
     require(of_driver<FakeCudaSubmit>("fake_cuda_submit"), "no fake driver", kNotInitialized);
     *out = reinterpret_cast<DnnHandle>(new Handle);
+    live++;
   });
 }
 int cudnnDestroy(DnnHandle h) {
-  return call(__func__, anything, [&] { delete reinterpret_cast<Handle*>(h); });
+  return call(__func__, anything, [&] { delete reinterpret_cast<Handle*>(h), live--; });
 }
 int cudnnSetStream(DnnHandle h, Stream stream) {
   return call(__func__, context, [&] { reinterpret_cast<Handle*>(h)->stream = stream; });
 }
 int cudnnBackendCreateDescriptor(int type, DnnDescriptor* out) {
-  return call(__func__, anything, [&] { *out = new NodePointer(std::make_shared<Node>(type)); });
+  return call(__func__, anything, [&] { *out = new NodePointer(std::make_shared<Node>(type)), live++; });
 }
 int cudnnBackendDestroyDescriptor(DnnDescriptor d) {
-  return call(__func__, anything, [&] { delete &node_of(d); });
+  return call(__func__, anything, [&] { delete &node_of(d), live--; });
 }
 int cudnnBackendSetAttribute(DnnDescriptor d, int name, int type, int64_t count, const void* values) {
   return call(__func__, anything, [&] {
