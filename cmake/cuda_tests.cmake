@@ -25,6 +25,9 @@ file(GLOB simulator CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/tests/cuda_sim/*.cpp
 mezzo_fake_library(fake_nvrtc libnvrtc.so.13)
 mezzo_fake_library(fake_cublaslt libcublasLt.so.13 $<TARGET_OBJECTS:ir>)
 set(fake ${PROJECT_SOURCE_DIR}/tests/cuda_sim/fake)
+mezzo_fake_library(fake_cudnn libcudnn.so.9 ${fake}/fake_dnn.cpp ${fake}/fake_dnn_text.cpp ${fake}/fake_dnn_descriptor.cpp $<TARGET_OBJECTS:ir>)
+mezzo_fake_library(fake_cudnn_graph libcudnn_graph.so.9)
+mezzo_fake_library(fake_cudnn_engines libcudnn_engines_runtime_compiled.so.9)
 mezzo_fake_library(fake_driver libcuda.so.1 ${fake}/fake_state.cpp ${fake}/fake_modules.cpp ${simulator}
                    ${PROJECT_SOURCE_DIR}/codegen/cuda/prelude.cpp)
 
@@ -35,6 +38,8 @@ function(mezzo_on_fake_device name filter debug)
     "MEZZO_TEST_DEVICE=cuda;MEZZO_CUDA_PATH=${fake_cuda};MEZZO_DEBUG=${debug}")
 endfunction()
 mezzo_on_fake_device(gradients *FixtureGradients.*:-*_reference no_cudnn)
+# Convolutions through cuDNN.
+mezzo_on_fake_device(cudnn *FixtureGradients.*lenet_*:*FixtureGradients.*digits_cnn_*:*FixtureGradients.*resnet_*:*FixtureGradients.*unet_ts17:*FixtureGradients.*convnext_*:*FixtureRuns.*lenet_*:-*_reference "")
 mezzo_on_fake_device(runs *FixtureRuns.* no_cudnn)
 mezzo_on_fake_device(random_nets *RandomNets.* no_cudnn)
 mezzo_on_fake_device(range_rules *RangeRules* no_cudnn)

@@ -68,12 +68,12 @@ DnnLibrary::DnnLibrary(const CudnnApi& api, std::shared_ptr<CudaDevice> device, 
   device_->make_current();
   int status = api_.cudnnCreate(&handle_);
   if (status == 0) status = api_.cudnnSetStream(handle_, device_->stream());
-  if (status != 0)
-    throw Error(
-        ErrorCode::unsupported,
-        concat("cuDNN does not start on the device: ", api_.cudnnGetErrorString(status)), "cuda",
-        "it may be of another CUDA version than the driver (`mezzo doctor`); MEZZO_DEBUG=no_cudnn uses own "
-        "kernels instead");
+  if (status == 0) return;
+  if (handle_) api_.cudnnDestroy(handle_);
+  throw Error(ErrorCode::unsupported,
+              concat("cuDNN does not start on the device: ", api_.cudnnGetErrorString(status)), "cuda",
+              "it may be of another CUDA version than the driver (`mezzo doctor`); MEZZO_DEBUG=no_cudnn uses "
+              "own kernels instead");
 }
 
 DnnLibrary::~DnnLibrary() {
@@ -101,7 +101,7 @@ Descriptor DnnLibrary::plan(const std::string& text, const std::function<DnnGrap
 }
 
 void DnnLibrary::execute(const Descriptor& plan, const std::vector<int64_t>& ids, std::byte* const* addresses,
-                         std::byte* workspace) const {
+                         std::byte* workspace) const try {
   Descriptor pack(api_, kDnnVariantPack);
   pack.set(kDnnPackIds, ids)
       .set(kDnnPackPointers, kDnnTypePointer, addresses, static_cast<int64_t>(ids.size()));
@@ -111,6 +111,8 @@ void DnnLibrary::execute(const Descriptor& plan, const std::vector<int64_t>& ids
     api_.cudnnGetLastErrorString(text, sizeof text);
     throw InternalError(concat("cuDNN does not run a plan: ", api_.cudnnGetErrorString(status), ": ", text));
   }
+} catch (const DnnRefusal& e) {  // there is nothing else to run in the plan's place any more
+  throw InternalError(concat("cuDNN does not run a plan: ", e.what()));
 }
 
 }  // namespace mezzo::codegen::cuda

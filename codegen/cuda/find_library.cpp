@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 
 #include "mezzo/error.h"
 
@@ -70,8 +71,9 @@ class Search {
 
   void wheels() {
     std::vector<std::string> sites;
-    if (std::string venv = env_.variable("VIRTUAL_ENV"); !venv.empty())
-      sites.push_back(venv + "/lib/python3*/site-packages");
+    for (const char* name : {"VIRTUAL_ENV", "CONDA_PREFIX"})
+      if (std::string prefix = env_.variable(name); !prefix.empty())
+        sites.push_back(prefix + "/lib/python3*/site-packages");
     if (std::string home = env_.variable("HOME"); !home.empty())
       sites.push_back(home + "/.local/lib/python3*/site-packages");
     for (const char* usual : {"/usr/local/lib/python3*/dist-packages",
@@ -102,6 +104,43 @@ std::string path_of_handle(void* handle) {
   std::error_code error;
   fs::path real = fs::canonical(map->l_name, error);
   return error ? map->l_name : real.string();
+}
+
+// Opens every part in the library's folder, for all. Such a library looks its parts up by name at the first
+// call, and ends the process where there is none (cuDNN 9), or takes one of another installation: so they are
+// opened here, before any call, and it finds them open. Returns why it cannot be used, or "".
+std::string open_parts(const LibrarySpec& spec, const Library& library) {
+  if (spec.parts.empty()) return {};
+  const fs::path folder = fs::path(library.path).parent_path();
+  std::error_code error;
+  for (const std::string& part : spec.parts)
+    if (!fs::exists(folder / part, error)) return concat("its part ", part, " is not beside it");
+  const std::string ending = spec.sonames.front().substr(spec.stem.size());
+  std::vector<std::string> rest = matches((folder / (spec.stem + "_*" + ending)).string());
+  for (const std::string& path : rest) {
+    void* open = dlopen(fs::path(path).filename().c_str(), RTLD_LAZY | RTLD_NOLOAD);
+    if (!open) continue;
+    const std::string from = path_of_handle(open);
+    dlclose(open);
+    if (!fs::equivalent(from, path, error))
+      return concat("the process has a part of another ", spec.name, " open: ", from);
+  }
+  void* whole = dlopen(library.path.c_str(), RTLD_NOW | RTLD_GLOBAL);
+  // Parts depend on each other, in an order that changes between versions: those that fail are tried again.
+  std::map<std::string, std::string> why;
+  for (int round = 0; round < 3 && !rest.empty(); round++)
+    std::erase_if(rest, [&](const std::string& path) {
+      void* open = dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL);
+      if (const char* text = open ? nullptr : dlerror()) why[fs::path(path).filename()] = text;
+      return open != nullptr;
+    });
+  for (const std::string& path : rest) {
+    const std::string name = fs::path(path).filename();
+    if (std::find(spec.parts.begin(), spec.parts.end(), name) == spec.parts.end()) continue;
+    dlclose(whole);
+    return concat("its part cannot be opened: ", why[name]);
+  }
+  return {};
 }
 
 }  // namespace
@@ -138,7 +177,12 @@ Library find_library(const LibrarySpec& spec, const Environment& environment,
     found.handle = handle;
     found.path = path_of_handle(handle);
     found.how = c.how;
-    if (std::string refusal = accept(found); !refusal.empty()) {
+    std::string refusal = open_parts(spec, found);
+    if (!refusal.empty())
+      dlclose(handle);  // the system's loader must not take it for the next candidate of the same name
+    else
+      refusal = accept(found);
+    if (!refusal.empty()) {
       out.attempts.push_back(concat(found.path, ": ", refusal, " (", c.how, ")"));
       continue;
     }
@@ -146,18 +190,6 @@ Library find_library(const LibrarySpec& spec, const Environment& environment,
     return found;
   }
   return out;
-}
-
-void preload_set(const Library& library, const std::string& pattern) {
-  std::string own = library.path;
-  if (own.empty()) return;
-  dlopen(own.c_str(), RTLD_NOW | RTLD_GLOBAL);
-  // Parts depend on each other, in an order that changes between versions: those that fail are tried once
-  // more.
-  std::vector<std::string> rest = matches(fs::path(own).parent_path().string() + "/" + pattern);
-  for (int round = 0; round < 3 && !rest.empty(); round++)
-    std::erase_if(rest,
-                  [](const std::string& path) { return dlopen(path.c_str(), RTLD_LAZY | RTLD_GLOBAL); });
 }
 
 }  // namespace mezzo::codegen::cuda

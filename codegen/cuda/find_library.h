@@ -15,6 +15,9 @@ struct LibrarySpec {
   std::string stem;                  // "libnvrtc"
   std::vector<std::string> sonames;  // "libnvrtc.so.13", ...
   bool part_of_driver = false;       // installed with the driver: never in wheels or toolkits
+  // Parts that it opens by name when it first needs them, and cannot do without: "libcudnn_graph.so.9". A
+  // library that has such parts is used with those beside it, or not at all.
+  std::vector<std::string> parts = {};
 };
 
 // What the search reads of its surroundings; tests give their own.
@@ -48,12 +51,9 @@ struct Library {
 };
 
 // Opens the first candidate that `accept` takes; `accept` looks up symbols in the handle, sets what it learns
-// in the library (version, lacks) and returns "" or why it refuses.
+// in the library (version, lacks) and returns "" or why it refuses. Its parts are open before `accept` sees
+// it.
 Library find_library(const LibrarySpec& spec, const Environment& environment,
                      const std::function<std::string(Library&)>& accept);
-
-// Everything matching `stem`* in the folder of an open library, opened for all: libraries that open their
-// parts by name must not meet the parts of another installation.
-void preload_set(const Library& library, const std::string& pattern);
 
 }  // namespace mezzo::codegen::cuda

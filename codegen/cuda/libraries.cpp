@@ -11,7 +11,12 @@ constexpr int kOldestMajor = 12;  // of CUDA
 const LibrarySpec kDriver{"the NVIDIA driver", "libcuda", {"libcuda.so.1"}, true};
 const LibrarySpec kNvrtc{"NVRTC", "libnvrtc", {"libnvrtc.so.13", "libnvrtc.so.12"}};
 const LibrarySpec kCublasLt{"cuBLASLt", "libcublasLt", {"libcublasLt.so.13", "libcublasLt.so.12"}};
-const LibrarySpec kCudnn{"cuDNN", "libcudnn", {"libcudnn.so.9"}};
+// The least that NVIDIA says it works with (its configuration GRAPH_JIT_ONLY).
+const LibrarySpec kCudnn{"cuDNN",
+                         "libcudnn",
+                         {"libcudnn.so.9"},
+                         false,
+                         {"libcudnn_graph.so.9", "libcudnn_engines_runtime_compiled.so.9"}};
 
 std::string refuse_major(std::string_view what, int found, int major) {
   if (found < kOldestMajor) return concat(what, " ", found, " is too old, ", kOldestMajor, " is needed");
@@ -99,16 +104,12 @@ Loaded<CublasLtApi> load_cublaslt(const Environment& environment, int major) {
 }
 
 Loaded<CudnnApi> load_cudnn(const Environment& environment, int major) {
-  auto accept = [&](CudnnApi& api, Library& library) -> std::string {
+  return load<CudnnApi>(kCudnn, environment, [&](CudnnApi& api, Library& library) -> std::string {
     size_t version = api.cudnnGetVersion();
     library.version = concat(version / 10000, ".", version / 100 % 100, ".", version % 100);
     if (version / 10000 != 9) return concat("cuDNN ", version / 10000, ", 9 is needed");
     return refuse_major("cuDNN for CUDA", static_cast<int>(api.cudnnGetCudartVersion() / 1000), major);
-  };
-  auto out = load<CudnnApi>(kCudnn, environment, accept);
-  // It opens its parts by name when it first needs them.
-  if (out) preload_set(out.library, "libcudnn_*.so.9");
-  return out;
+  });
 }
 
 const Loaded<DriverApi>& driver_library() {
@@ -155,7 +156,10 @@ std::vector<LibraryReport> report_libraries() {
       report(kNvrtc, nvrtc_library(), "no cuda device: kernels cannot be compiled"),
       report(kCublasLt, cublaslt_library(),
              "matrix products on the cuda device use own kernels, which are slower"),
-      report(kCudnn, cudnn_library(), "convolutions on the cuda device use own kernels, which are slower")};
+      report(
+          kCudnn, cudnn_library(),
+          "convolutions on the cuda device, and attention with excess numerics, use own kernels, which are "
+          "slower")};
 }
 
 }  // namespace mezzo::codegen::cuda

@@ -125,7 +125,7 @@ class CommandLine : public testing::Test {
         !std::freopen(path("stderr").c_str(), "w", stderr))
       _exit(99);
     ::setenv("XDG_CACHE_HOME", path("cache").c_str(), 1);
-    ::setenv("MEZZO_DEBUG", "no_cudnn", 1);  // the fake driver has no cuDNN beside it
+    ::setenv("MEZZO_DEBUG", "no_cudnn", 1);  // on the fake device own kernels
     for (std::string& v : variables) ::putenv(v.data());
     prepare();
     ::execv(argv[0], argv.data());

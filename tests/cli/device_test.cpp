@@ -25,15 +25,21 @@ TEST_F(CommandLine, TrainsOnTheFakeDevice) {
   auto cpu = losses();
   ASSERT_EQ(cuda.size(), cpu.size());
   for (size_t i = 0; i < cpu.size(); i++) EXPECT_NEAR(cuda[i], cpu[i], 1e-2 * cpu[i]) << i;
-  auto findings = nlohmann::json::parse(must_run(fake + "doctor --json").out);
-  std::map<std::string, nlohmann::json> by_name;
-  for (auto& f : findings) by_name[f["what"]] = f;
+  auto doctor = [&](const std::string& variables) {
+    std::map<std::string, nlohmann::json> by_name;
+    for (auto& f : nlohmann::json::parse(must_run(variables + "doctor --json").out)) by_name[f["what"]] = f;
+    return by_name;
+  };
+  auto by_name = doctor(fake);
   EXPECT_EQ(by_name["CUDA driver"]["found_by"], "MEZZO_CUDA_PATH");
   EXPECT_EQ(by_name["NVRTC"]["state"], "13.0");
   EXPECT_THAT(by_name["cuda device"]["state"].get<std::string>(),
               HasSubstr("Fake GPU, compute capability 9.0"));
   EXPECT_EQ(by_name["cuDNN"]["state"], "not found");
   EXPECT_THAT(by_name["cuDNN"]["lost"].get<std::string>(), HasSubstr("own kernels"));
+  by_name = doctor(fake + "MEZZO_DEBUG= ");
+  EXPECT_EQ(by_name["cuDNN"]["state"], "9.19.0");
+  EXPECT_EQ(by_name["cuDNN"]["found_by"], "MEZZO_CUDA_PATH");
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 // Where libraries are looked for, in which order, and what is said when they are not there. Folders are made
-// for the test; the libraries in them are copies of the fake NVRTC.
+// for the test; the libraries in them are copies of the fake NVRTC and of the fake cuDNN.
+#include <dlfcn.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
 
@@ -31,9 +33,30 @@ class Loader : public testing::Test {
   void TearDown() override { fs::remove_all(root_); }
 
   std::string path(const std::string& name) const { return (root_ / name).string(); }
-  void put_library(const std::string& name) {
+  void put_library(const std::string& name, const std::string& which = "libnvrtc.so.13") {
     fs::create_directories((root_ / name).parent_path());
-    fs::copy_file(MEZZO_BINARY_DIR + "/fake_cuda/libnvrtc.so.13", root_ / name);
+    fs::copy_file(MEZZO_BINARY_DIR + "/fake_cuda/" + which, root_ / name);
+  }
+  void put_cudnn(const std::string& folder, bool complete) {
+    for (const char* file :
+         {"/libcudnn.so.9", "/libcudnn_engines_runtime_compiled.so.9", "/libcudnn_graph.so.9"})
+      if (complete || std::string_view(file) != "/libcudnn_graph.so.9") put_library(folder + file, file);
+  }
+  // Whether the one cuDNN that is tried is refused with these words.
+  bool refuses_cudnn(const std::string& words) const {
+    auto loaded = load_cudnn(environment(), 0);
+    return !loaded && loaded.library.attempts.size() == 1 &&
+           loaded.library.attempts[0].find(words) != std::string::npos;
+  }
+  // Runs `passes` in a process that has no cuDNN open: a part that is open stays so.
+  void expect_in_fresh_process(const std::function<bool()>& passes) {
+    GTEST_FLAG_SET(death_test_style, "threadsafe");
+    auto body = [&] {
+      const bool passed = passes();
+      fs::remove_all(root_);
+      std::_Exit(passed ? 0 : 1);
+    };
+    EXPECT_EXIT(body(), testing::ExitedWithCode(0), "");
   }
   void put_file(const std::string& name, const std::string& content = "") {
     fs::create_directories((root_ / name).parent_path());
@@ -63,6 +86,7 @@ TEST_F(Loader, WheelsBeforeCondaBeforeToolkits) {
   for (const char* file :
        {"usr/local/cuda-13.0/lib64/libnvrtc.so.13", "usr/local/cuda-9.2/lib64/libnvrtc.so.12",
         "cuda_path/lib64/libnvrtc.so.13", "conda/lib/libnvrtc.so.12",
+        "conda/lib/python3.11/site-packages/nvidia/cu13/lib/libnvrtc.so.13",
         "venv/lib/python3.11/site-packages/nvidia/cu13/lib/libnvrtc.so.13",
         "venv/lib/python3.11/site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
         "home/.local/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13"})
@@ -75,6 +99,7 @@ TEST_F(Loader, WheelsBeforeCondaBeforeToolkits) {
       found(),
       ElementsAre("Python wheel: venv/lib/python3.11/site-packages/nvidia/cu13/lib/libnvrtc.so.13",
                   "Python wheel: venv/lib/python3.11/site-packages/nvidia/cuda_nvrtc/lib/libnvrtc.so.12",
+                  "Python wheel: conda/lib/python3.11/site-packages/nvidia/cu13/lib/libnvrtc.so.13",
                   "Python wheel: home/.local/lib/python3.12/site-packages/nvidia/cu13/lib/libnvrtc.so.13",
                   "CONDA_PREFIX: conda/lib/libnvrtc.so.12", "CUDA_PATH: cuda_path/lib64/libnvrtc.so.13",
                   "usual folder: usr/local/cuda-13.0/lib64/libnvrtc.so.13",
@@ -157,10 +182,53 @@ TEST_F(Loader, NewerThanTheDriverIsPassedOver) {
 TEST_F(Loader, AnotherLibraryUnderTheNameIsRefused) {
   put_library("mine/libcuda.so.1");
   put_library("mine/libcudnn.so.9");
+  put_library("mine/libcudnn_graph.so.9");
+  put_library("mine/libcudnn_engines_runtime_compiled.so.9");
   variables_ = {{"MEZZO_CUDA_PATH", path("mine")}};
   EXPECT_THAT(load_driver(environment()).library.attempts, ElementsAre(HasSubstr("it lacks cuInit")));
-  EXPECT_THAT(load_cudnn(environment(), 0).library.attempts,
-              ElementsAre(HasSubstr("it lacks cudnnGetVersion")));
+  expect_in_fresh_process([&] { return refuses_cudnn("it lacks cudnnGetVersion"); });
+}
+
+// The real one ends the process when it is called without its part, and so does the fake one.
+TEST_F(Loader, CudnnWithoutItsPartIsRefused) {
+  put_cudnn("mine", false);
+  variables_ = {{"MEZZO_CUDA_PATH", path("mine")}};
+  EXPECT_TRUE(refuses_cudnn("its part libcudnn_graph.so.9 is not beside it"));
+  put_library("mine/libcudnn_graph.so.9", "libcudnn_graph.so.9");
+  fs::remove(path("mine/libcudnn_engines_runtime_compiled.so.9"));
+  EXPECT_TRUE(refuses_cudnn("its part libcudnn_engines_runtime_compiled.so.9 is not beside it"));
+}
+
+TEST_F(Loader, CudnnWithAPartThatCannotBeOpenedIsRefused) {
+  put_cudnn("mine", false);
+  put_file("mine/libcudnn_graph.so.9", "cut short");
+  variables_ = {{"MEZZO_CUDA_PATH", path("mine")}};
+  expect_in_fresh_process([&] { return refuses_cudnn("its part cannot be opened: "); });
+}
+
+TEST_F(Loader, PartsOfCudnnComeFromItsFolder) {
+  const std::string wheels = "venv/lib/python3.11/site-packages/nvidia/";
+  put_cudnn(wheels + "a/lib", false);
+  put_cudnn(wheels + "b/lib", true);
+  variables_ = {{"VIRTUAL_ENV", path("venv")}};
+  expect_in_fresh_process([&] {
+    auto loaded = load_cudnn(environment(), 0);
+    auto* where = reinterpret_cast<const char* (*)()>(::dlsym(RTLD_DEFAULT, "fake_cudnn_part"));
+    return loaded && loaded.library.version == "9.19.0" && loaded.library.attempts.size() == 1 && where &&
+           fs::equivalent(where(), path(wheels + "b/lib/libcudnn_graph.so.9"));
+  });
+}
+
+// Its own would be open, too, but would not be the one that it finds by name.
+TEST_F(Loader, CudnnBesideAPartOfAnotherIsRefused) {
+  put_cudnn("mine", true);
+  put_cudnn("other", true);
+  variables_ = {{"MEZZO_CUDA_PATH", path("mine")}};
+  expect_in_fresh_process([&] {
+    ::dlopen(path("other/libcudnn_graph.so.9").c_str(), RTLD_NOW);
+    return refuses_cudnn("the process has a part of another cuDNN open: " +
+                         fs::canonical(path("other")).string());
+  });
 }
 
 // Which optional functions an old library lacks does not matter; that they are looked up does.

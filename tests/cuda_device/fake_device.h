@@ -18,7 +18,7 @@ namespace mezzo::testing_cuda {
 inline const bool kReal = [] {
   if (std::getenv("MEZZO_TEST_REAL_DEVICE")) return true;
   ::setenv("MEZZO_CUDA_PATH", (MEZZO_BINARY_DIR + "/fake_cuda").c_str(), 1);
-  ::setenv("MEZZO_DEBUG", "no_cudnn", 1);  // a real one would not find the fake device
+  ::unsetenv("MEZZO_DEBUG");
   ::unsetenv("FAKE_CUDA_FAIL");
   return false;
 }();

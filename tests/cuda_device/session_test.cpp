@@ -107,7 +107,9 @@ INSTANTIATE_TEST_SUITE_P(
                       Trial{"mlp", "adamw", Precision::bf16, 20}, Trial{"mlp", "sgd", Precision::fp16, 20},
                       Trial{"mlp", "adamw", Precision::bf16, 20, Numerics::excess},
                       Trial{"lenet", "sgd", Precision::fp32, 4}, Trial{"lenet", "sgd", Precision::bf16, 4},
-                      Trial{"digits_cnn", "sgd", Precision::fp32, 4}),
+                      Trial{"lenet", "sgd", Precision::bf16, 4, Numerics::excess},
+                      Trial{"digits_cnn", "sgd", Precision::fp32, 4},
+                      Trial{"digits_cnn", "sgd", Precision::bf16, 4, Numerics::excess}),
     trial_name);
 
 class SessionTest : public OnFakeDevice {};

@@ -14,6 +14,7 @@
 #include "tests/cuda_sim/fake/fake_cuda.h"
 
 using namespace mezzo::codegen::cuda;
+using mezzo::fake_cuda::of_driver;
 
 namespace {
 
@@ -26,15 +27,6 @@ struct Algorithm {
   double milliseconds;
 };
 constexpr Algorithm kAlgorithms[] = {{41, 0, 2}, {42, kLtNotSupported, 0}, {43, 0, 1}};
-
-// A function of the fake driver.
-template <class F>
-F* of_driver(const char* name) {
-  void* found = dlsym(RTLD_DEFAULT, name);
-  if (!found)
-    if (void* driver = dlopen("libcuda.so.1", RTLD_NOW | RTLD_NOLOAD)) found = dlsym(driver, name);
-  return reinterpret_cast<F*>(found);
-}
 
 struct Matmul {
   int compute, scale, trans_a = 0, trans_b = 0;

@@ -3,8 +3,6 @@
 #include <cstdlib>
 #include <string_view>
 
-#include "tests/cuda_sim/fake/fake_cuda.h"
-
 namespace mezzo::fake_cuda {
 namespace {
 
@@ -91,6 +89,10 @@ long fake_cuda_live() {
   return static_cast<long>(fake().live.size() + fake().device.size() + fake().pinned.size());
 }
 long fake_cuda_used() { return fake().used; }
+int fake_cuda_enter(const char* function, Demand demand) {
+  std::lock_guard guard(fake().lock);
+  return enter(function, demand);
+}
 int fake_cuda_submit(void* stream, std::function<void()> work) {
   std::lock_guard guard(fake().lock);
   return submit(static_cast<Stream>(stream), [work = std::move(work)] { return work(), 0; });

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "codegen/cuda/driver_api.h"
+#include "tests/cuda_sim/fake/fake_cuda.h"
 #include "tests/cuda_sim/sim.h"
 
 namespace mezzo::fake_cuda {
@@ -63,7 +64,6 @@ struct Fake {
 Fake& fake();
 extern thread_local const void* current;  // context
 
-enum Demand { anything, context, context_outside_capture };
 // Counts the call; what is wrong with it before it starts, or 0.
 int enter(const char* function, Demand demand);
 #define ENTER(demand)                 \
