@@ -35,18 +35,19 @@ struct Harmless {
   std::optional<int64_t> integer;  // this value only; nullopt: any
   std::string_view text = {};
 };
-constexpr std::array<Harmless, 12> kHarmless{{{"output_sequence", std::nullopt},  // which outputs a layer of opset 1 gives
-                                              {"consumed_inputs", std::nullopt},  // memory hint of opset 1
-                                              {"saturate", std::nullopt},         // of casts to 8-bit floats
-                                              {"stash_type", 1},  // statistics in f32: always so
-                                              {"noop_with_empty_axes", 0},
-                                              {"select_last_index", 0},
-                                              {"ceil_mode", 0},
-                                              {"storage_order", 0},
-                                              {"allowzero", 0},
-                                              {"training_mode", 0},
-                                              {"seed", std::nullopt},  // draws come from Mezzo's own key
-                                              {"auto_pad", 0, "NOTSET"}}};
+constexpr std::array<Harmless, 12> kHarmless{
+    {{"output_sequence", std::nullopt},  // which outputs a layer of opset 1 gives
+     {"consumed_inputs", std::nullopt},  // memory hint of opset 1
+     {"saturate", std::nullopt},         // of casts to 8-bit floats
+     {"stash_type", 1},                  // statistics in f32: always so
+     {"noop_with_empty_axes", 0},
+     {"select_last_index", 0},
+     {"ceil_mode", 0},
+     {"storage_order", 0},
+     {"allowzero", 0},
+     {"training_mode", 0},
+     {"seed", std::nullopt},  // draws come from Mezzo's own key
+     {"auto_pad", 0, "NOTSET"}}};
 
 bool harmless(std::string_view name, const Attr& value) {
   for (const Harmless& h : kHarmless) {

@@ -186,8 +186,8 @@ TEST_F(CommandLine, StandardOutputIsDataOnly) {
   auto inspect = nlohmann::json::parse(must_run("inspect {models}/mlp.ts17.onnx --json").out);
   EXPECT_EQ(inspect["parameter_count"], 32 * 64 + 32 + 24 * 32 + 24 + 10 * 24 + 10);
   auto bench = nlohmann::json::parse(must_run("bench {models}/mlp.ts17.onnx --batch 4 --steps 3 --json").out);
-  for (const char* key :
-       {"ms_min", "ms_median", "ms_max", "compile_ms", "planned_bytes", "peak_bytes", "libraries_bytes", "kernels"})
+  for (const char* key : {"ms_min", "ms_median", "ms_max", "compile_ms", "planned_bytes", "peak_bytes",
+                          "libraries_bytes", "kernels"})
     EXPECT_TRUE(bench.contains(key)) << key;
   EXPECT_THAT(must_run("version").out, testing::StartsWith("mezzo "));
   EXPECT_TRUE(nlohmann::json::parse(must_run("doctor --json").out).is_array());
