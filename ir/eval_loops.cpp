@@ -153,6 +153,7 @@ void fold(const Node& node, const Tensor& in, Tensor& out) {
   T start = how == Reduction::sum ? T{0} : T{1};
   if (how == Reduction::max) start = Limits::has_infinity ? -Limits::infinity() : Limits::lowest();
   if (how == Reduction::min) start = Limits::has_infinity ? Limits::infinity() : Limits::max();
+  if (in.dtype() == DType::boolean) start = how == Reduction::min || how == Reduction::prod;
   std::vector<T> total(static_cast<size_t>(out.count()), start);
   const Dims& dims = in.dims();
   Dims steps = result_steps(node, dims), coordinates(dims.size(), 0);

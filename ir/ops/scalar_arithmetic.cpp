@@ -133,13 +133,15 @@ const OpDef truncated_mod =
     machine("TruncatedMod", Code::fmod, Precision::widest, infer_numbers, grad_remainder);
 const OpDef floored_mod = machine("FlooredMod", Code::mod, Precision::widest, infer_numbers, grad_remainder);
 const OpDef mod = formula(
-    "Mod", 2, 2, {{"fmod", int64_t{0}}}, Precision::widest,
-    [](const Node& n) {
-      require(n.i("fmod") != 0 || !is_float(n.in_type(0).dtype), "floats need fmod = 1");
-      return infer_numbers(n);
-    },
+    "Mod", 2, 2, {{"fmod", int64_t{0}}}, Precision::widest, infer_numbers,
     [](Graph&, const Node& n, const Values& in) -> Values {
-      return {ir::apply(n.i("fmod") ? "TruncatedMod" : "FlooredMod", in)};
+      const bool truncated = n.i("fmod") != 0;
+      if (!truncated && !is_float(n.type().dtype)) return {ir::apply("FlooredMod", in)};
+      Value rest = ir::apply("TruncatedMod", in);
+      if (truncated) return {rest};
+      // The sign of the divisor, as Python's %; 0 and NaN stay.
+      Value other_sign = less(rest * in[1], constant_like(rest, 0));
+      return {where(other_sign, rest + in[1], rest)};
     },
     grad_remainder);
 MEZZO_REGISTER_OP(truncated_mod);
