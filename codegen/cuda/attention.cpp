@@ -79,7 +79,7 @@ class AttentionWriter {
     const std::vector<int> written{result(0), result(1)};
     const std::string results = concat("forward(", at(result(0)), ", ", at(result(1)), ", ");
     if (tiled_)
-      launch(tiles(query_tiles()), results + "block_number())", written, {});
+      launch(tiles_of_queries(), results + "block_number())", written, {});
     else
       launch(warps(queries()), results + "n)", written, {});
     return std::move(out_);
@@ -98,7 +98,7 @@ class AttentionWriter {
     while (sharing * 8 < s_.value) sharing *= 2;
     launch(tiles(quotient_up(rows * sharing, kTileThreads)),
            concat("facts(a3, a4, a5, ", more ? at(In::d_log_sum_exp) : "nullptr", ", t0)"), {-1}, read);
-    launch(tiles(query_tiles()), concat("query_gradient(a5, t0, ", at(result(0)), ", block_number())"),
+    launch(tiles_of_queries(), concat("query_gradient(a5, t0, ", at(result(0)), ", block_number())"),
            {result(0)}, {In::dy, -1});
     auto keys = [&](std::string_view which, const std::vector<int>& written) {
       launch(tiles(s_.batch * s_.kv_heads * quotient_up(s_.keys, kDown)),
@@ -138,6 +138,7 @@ class AttentionWriter {
     int64_t blocks;
     int threads;
     std::string begin = {};  // of its text
+    int beside = 1;          // blocks that share a multiprocessor
   };
 
   // A warp for each of `count`, which is `n`.
@@ -146,7 +147,12 @@ class AttentionWriter {
             concat("  const i32 n = block_number() * ", kWarps,
                    " + thread_number() / 32;\n  if (n >= ", count, ") return;\n")};
   }
-  static Work tiles(int64_t blocks) { return {"TiledAttention", blocks, kTileThreads}; }
+  static Work tiles(int64_t blocks, int beside = 1) {
+    return {"TiledAttention", blocks, kTileThreads, {}, beside};
+  }
+  // Three blocks have 168 registers a thread, which is enough for one result with short rows. Left alone, the
+  // compiler takes a few more, and a third of the warps is lost.
+  Work tiles_of_queries() const { return tiles(query_tiles(), long_rows() ? 1 : 3); }
 
   // Whether tiled_attention.cuh has it: rows are carried 16 bytes at a time.
   bool has_tiles() const {
@@ -190,11 +196,13 @@ class AttentionWriter {
       list += concat(i ? ", " : "", i < fetched ? "const " : "", memory_type(type_of(arguments[i])),
                      i < fetched ? "* __restrict__ " : "* ", at(arguments[i]));
     std::string_view mask = s_.has_mask ? memory_type(type_of(static_cast<int>(mask_))) : "u8";
-    out_.text += concat(
-        "KERNEL(", work.threads, ")\n", function, "(", list, ") {\n", work.begin, "  const ", work.kind, "<",
-        name_, "_sizes, ", ir::name(type_), ", ", mask, tiled_ ? concat(", ", wide()) : "",
-        "> attention = {a0, a1, a2, ", s_.has_mask ? at(static_cast<int>(mask_)) : "nullptr", ", ",
-        s_.dropout ? at(static_cast<int>(key_)) : "nullptr", "};\n  attention.", call, ";\n}\n");
+    const std::string head = work.beside > 1 ? concat("KERNEL_BESIDE(", work.threads, ", ", work.beside, ")")
+                                             : concat("KERNEL(", work.threads, ")");
+    out_.text +=
+        concat(head, "\n", function, "(", list, ") {\n", work.begin, "  const ", work.kind, "<", name_,
+               "_sizes, ", ir::name(type_), ", ", mask, tiled_ ? concat(", ", wide()) : "",
+               "> attention = {a0, a1, a2, ", s_.has_mask ? at(static_cast<int>(mask_)) : "nullptr", ", ",
+               s_.dropout ? at(static_cast<int>(key_)) : "nullptr", "};\n  attention.", call, ";\n}\n");
     out_.launches.push_back({function,
                              {static_cast<unsigned>(work.blocks)},
                              {static_cast<unsigned>(work.threads)},

@@ -25,6 +25,8 @@ struct f16 {
 
 #define DEVICE __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
+// With no more registers than let this many blocks run beside each other.
+#define KERNEL_BESIDE(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define SHARED(type, name, count) __shared__ type name[count]
 #define UNROLL _Pragma("unroll")
 #define UNROLL_BY(count) _Pragma(MEZZO_TEXT(unroll count))

@@ -11,12 +11,13 @@ struct TiledAttention {
   static constexpr i32 kDown = 64, kThreads = 128, kProducts = WIDE / 2;  // of a lane: 16 rows by WIDE columns
   Attention<S, T, MASK> of;
 
-  // First row of a block's tile.
-  template <i32 HEADS, i32 ROWS>
+  // First row of a block's tile. Of queries the last ones come first: under a causal band they have the most to do, and
+  // what is long should not begin last.
+  template <i32 HEADS, i32 ROWS, bool LAST_FIRST>
   static DEVICE AttentionRow block_rows(i32 block) {
     constexpr i32 kTiles = (ROWS + kDown - 1) / kDown;
-    const i32 n = block / kTiles;
-    return {n / HEADS, n % HEADS, block % kTiles * kDown};
+    const i32 n = block / kTiles, tile = block % kTiles;
+    return {n / HEADS, n % HEADS, (LAST_FIRST ? kTiles - 1 - tile : tile) * kDown};
   }
   // Element n of a lane's row l / 4 (0) or l / 4 + 8 (1).
   static DEVICE i32 of_row(i32 n, i32 row) { return n / 2 * 4 + row * 2 + n % 2; }
@@ -63,7 +64,7 @@ struct TiledAttention {
     SHARED(Bytes16, room_of_keys, 2 * Heads::room(WIDE));
     SHARED(Bytes16, room_of_values, 2 * Values::room(WIDE));
     T *const keys = (T*)room_of_keys, *const values = (T*)room_of_values;
-    const AttentionRow tile = block_rows<S::kHeads, S::kQueries>(block);
+    const AttentionRow tile = block_rows<S::kHeads, S::kQueries, true>(block);
     const T *const k = of.k + of.k_at(tile.batch, tile.head / S::kGroup, 0);
     const T *const v = of.v + of.v_at(tile.batch, tile.head / S::kGroup, 0);
     const i32 lane = thread_number() % 32, warp = thread_number() / 32;
@@ -196,7 +197,7 @@ struct TiledAttention {
     SHARED(Bytes16, room_of_keys, 2 * Heads::room(WIDE));
     SHARED(Bytes16, room_of_values, 2 * Values::room(WIDE));
     T *const keys = (T*)room_of_keys, *const values = (T*)room_of_values;
-    const AttentionRow tile = block_rows<S::kHeads, S::kQueries>(block);
+    const AttentionRow tile = block_rows<S::kHeads, S::kQueries, true>(block);
     const T *const k = of.k + of.k_at(tile.batch, tile.head / S::kGroup, 0);
     const T *const v = of.v + of.v_at(tile.batch, tile.head / S::kGroup, 0);
     const i32 lane = thread_number() % 32, warp = thread_number() / 32;
@@ -250,7 +251,7 @@ struct TiledAttention {
     SHARED(Bytes16, room_of_queries, 2 * Heads::room(WIDE));
     SHARED(Bytes16, room_of_downs, 2 * Values::room(WIDE));
     T *const queries = (T*)room_of_queries, *const downs = (T*)room_of_downs;
-    const AttentionRow tile = block_rows<S::kKvHeads, S::kKeys>(block);
+    const AttentionRow tile = block_rows<S::kKvHeads, S::kKeys, false>(block);
     const i32 lane = thread_number() % 32, warp = thread_number() / 32;
     const i32 first = tile.row + warp * 16;
     LateCopies copies;

@@ -54,6 +54,7 @@ double copysign(double, double);
 
 #define DEVICE inline
 #define KERNEL(threads) static void
+#define KERNEL_BESIDE(threads, blocks) static void
 #define SHARED(type, name, count) \
   type* const name = (type*)mezzo_machine->shared(mezzo_machine, sizeof(type) * (count), __LINE__)
 #define UNROLL
