@@ -36,6 +36,9 @@ class Attentions {
     }
   }
 
+  // Bytes that forward kernels may move, of the least.
+  void limit_traffic(double most) { most_traffic_ = most; }
+
   // Sums in f32 give the evaluator's bits but for what lies near the middle between two numbers; weights
   // rounded to 16 bits do not.
   void check() {
@@ -46,6 +49,11 @@ class Attentions {
       EXPECT_EQ(o.source->detail.rfind("own attention, tiles of 64 by ", 0), 0u)
           << what << ": " << o.source->detail;
       if (!o.fault.empty()) return;
+      if (ir::is_attention(*o.node) && most_traffic_ > 0) {
+        const double ratio = static_cast<double>(o.traffic.moved) / static_cast<double>(o.traffic.least);
+        std::cout << "bytes over least: " << ratio << ", " << what << "\n";
+        EXPECT_LE(ratio, most_traffic_) << what;
+      }
       const bool narrow = o.node->i("narrow_weights") != 0;
       for (size_t k = 0; k < o.want.size(); k++) {
         const Tensor &got = o.got[k], &want = o.want[k];
@@ -113,6 +121,7 @@ class Attentions {
 
   Formulas formulas_;
   int count_ = 0;
+  double most_traffic_ = 0;
 };
 
 TEST(CudaAttention, RowLengthsAndEndsOfTiles) {
@@ -173,6 +182,15 @@ TEST(CudaAttention, Dropout) {
   all.add("causal", {1, 2, 2, 100, 100, 128, 128},
           {DType::bf16, {{"ratio", 0.1}, {"upper", int64_t{0}}}, ir::Type{DType::boolean, {1, 1, 1, 100}}});
   all.add("nothing left", {1, 1, 1, 9, 17, 8, 8}, {DType::bf16, {{"ratio", 1.0}}});
+  all.check();
+}
+
+// Three tiles of queries read one, two and three tiles of keys and values: twice as much as there are.
+TEST(CudaAttention, ReadsTheTilesItSees) {
+  Attentions all;
+  all.limit_traffic(1.51);
+  all.add("causal", {1, 3, 3, 192, 192, 64, 64}, {DType::bf16, {{"upper", int64_t{0}}}});
+  all.add("causal 128", {1, 2, 2, 192, 192, 128, 128}, {DType::f16, {{"upper", int64_t{0}}}});
   all.check();
 }
 
