@@ -48,8 +48,9 @@ struct TileRows {
 
   // sums (16 by kFull) += weights (16 by DEPTH) * tile, with DEPTH rows in the tile. A weight is f32. Rounded to 16 bits
   // it is one operand (NARROW), otherwise what rounding cut off is another one: the two keep 16 bits of bf16 and 22 of
-  // f16, an error of 2^-18 or 2^-22 of each term. The bound of an f32 sum of 64 terms is 2^-18 of all of them, and the
-  // result is rounded to 2^-9 or 2^-11.
+  // f16, an error of 2^-18 or 2^-22 of each term (or, of small f16 numbers, 2^-25, where the largest weight is 1 and
+  // OperandRange lets dS reach 2^14). The bound of an f32 sum of 64 terms is 2^-18 of all of them, and the result is rounded
+  // to 2^-9 or 2^-11.
   template <bool NARROW, i32 DEPTH>
   static DEVICE void add_weighted(f32* sums, const f32* weights, const T* tile) {
     const i32 lane = thread_number() % 32;
