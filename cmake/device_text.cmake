@@ -1,6 +1,6 @@
 # Text for NVRTC as part of the library: codegen/cuda/*.cuh in this order become one string constant.
 set(device_text "")
-foreach(name prelude numbers real product convolution scatter recurrence top_k attention)
+foreach(name prelude numbers real product convolution scatter recurrence top_k attention tiles tiled_attention)
   set(file ${PROJECT_SOURCE_DIR}/codegen/cuda/${name}.cuh)
   set_property(DIRECTORY ${PROJECT_SOURCE_DIR} APPEND PROPERTY CMAKE_CONFIGURE_DEPENDS ${file})
   file(READ ${file} text)

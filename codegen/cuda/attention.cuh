@@ -85,18 +85,32 @@ struct Attention {
     }
     return product + more;
   }
-  // What the Dropout makes of the weight of query r and key j, as ir/philox.h says.
-  DEVICE ACC dropped(ACC x, const AttentionRow& r, i32 j) const {
-    if (!S::kDrops) return x;
-    u32 left = (u32)(((i64)(r.batch * S::kHeads + r.head) * S::kQueries + r.row) * S::kKeys + j), right = fetch(random + 1);
-    u32 key = fetch(random) ^ S::kStream;
-    UNROLL for (i32 round = 0; round < S::kRounds; round++) {
-      const u32 high = op_mul_high(left, S::kMultiplier), low = left * S::kMultiplier;
-      left = high ^ key ^ right;
-      right = low;
+  // What the Dropout multiplies COUNT weights with, from their places in [B, H, S, T], as ir/philox.h says. The rounds stay
+  // a loop: unrolled, the compiler works at all weights of a thread at once and runs out of registers.
+  static DEVICE u32 place(const AttentionRow& r, i32 j) {
+    return (u32)(((i64)(r.batch * S::kHeads + r.head) * S::kQueries + r.row) * S::kKeys + j);
+  }
+  template <i32 COUNT>
+  DEVICE void draw(u32* places, ACC* factors) const {
+    u32 right[COUNT], key = fetch(random) ^ S::kStream;
+    UNROLL for (i32 n = 0; n < COUNT; n++) right[n] = fetch(random + 1);
+    UNROLL_BY(1) for (i32 round = 0; round < S::kRounds; round++) {
+      UNROLL for (i32 n = 0; n < COUNT; n++) {
+        const u32 high = op_mul_high(places[n], S::kMultiplier), low = places[n] * S::kMultiplier;
+        places[n] = high ^ key ^ right[n];
+        right[n] = low;
+      }
       key += S::kKeyStep;
     }
-    return left >> 8 >= S::kThreshold ? x * S::factor() : (ACC)0;
+    UNROLL for (i32 n = 0; n < COUNT; n++) factors[n] = places[n] >> 8 >= S::kThreshold ? S::factor() : (ACC)0;
+  }
+  // What it makes of the weight of query r and key j.
+  DEVICE ACC dropped(ACC x, const AttentionRow& r, i32 j) const {
+    if (!S::kDrops) return x;
+    u32 at = place(r, j);
+    ACC factor;
+    draw<1>(&at, &factor);
+    return factor > 0 ? x * factor : (ACC)0;
   }
   static DEVICE ACC nothing() { return -(ACC)float_of(0x7f800000u); }
   // Keys that query `row` may see, and queries that may see key `row`.

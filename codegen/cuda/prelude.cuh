@@ -25,6 +25,8 @@ struct f16 {
 
 #define DEVICE __device__ __forceinline__
 #define KERNEL(threads) extern "C" __global__ void __launch_bounds__(threads, 1)
+// With no more registers than let this many blocks run beside each other.
+#define KERNEL_BESIDE(threads, blocks) extern "C" __global__ void __launch_bounds__(threads, blocks)
 #define SHARED(type, name, count) __shared__ type name[count]
 #define UNROLL _Pragma("unroll")
 #define UNROLL_BY(count) _Pragma(MEZZO_TEXT(unroll count))
@@ -59,6 +61,17 @@ DEVICE bf16 round_bf16(f32 x) {
 DEVICE f16 round_f16(f32 x) {
   f16 y;
   asm("cvt.rn.f16.f32 %0, %1;" : "=h"(y.bits) : "f"(x));
+  return y;
+}
+// Both rounded, `first` in the lower half of the word.
+DEVICE u32 round_pair(bf16, f32 first, f32 second) {
+  u32 y;
+  asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(second), "f"(first));
+  return y;
+}
+DEVICE u32 round_pair(f16, f32 first, f32 second) {
+  u32 y;
+  asm("cvt.rn.f16x2.f32 %0, %1, %2;" : "=r"(y) : "f"(second), "f"(first));
   return y;
 }
 
@@ -120,6 +133,33 @@ DEVICE void multiply_add_16(f16, f32* sums, const u32* a, const u32* b) {
       : "+f"(sums[0]), "+f"(sums[1]), "+f"(sums[2]), "+f"(sums[3])
       : "r"(a[0]), "r"(a[1]), "r"(a[2]), "r"(a[3]), "r"(b[0]), "r"(b[1]));
 }
+
+// Four matrices of 8 by 8 16-bit elements from shared memory as fragments: `row` of lane l is row l % 8 of matrix l / 8.
+// Lane l gets of each the elements l % 4 * 2 and the next of row l / 4; turned: of column l / 4.
+DEVICE void load_matrices(u32* fragments, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(fragments[0]), "=r"(fragments[1]), "=r"(fragments[2]), "=r"(fragments[3])
+               : "r"((u32)__cvta_generic_to_shared(row))
+               : "memory");
+}
+DEVICE void load_matrices_turned(u32* fragments, const void* row) {
+  asm volatile("ldmatrix.sync.aligned.m8n8.x4.trans.shared.b16 {%0, %1, %2, %3}, [%4];"
+               : "=r"(fragments[0]), "=r"(fragments[1]), "=r"(fragments[2]), "=r"(fragments[3])
+               : "r"((u32)__cvta_generic_to_shared(row))
+               : "memory");
+}
+
+// Copies of 16 bytes from global to shared memory that go on while the thread does something else; they are there, for
+// this thread, after wait(). Zeros for what is not there.
+struct LateCopies {
+  DEVICE void start(void* to, const void* from, bool is_there) {
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :
+                 : "r"((u32)__cvta_generic_to_shared(to)), "l"(from), "r"(is_there ? 16 : 0)
+                 : "memory");
+  }
+  DEVICE void wait() { asm volatile("cp.async.wait_all;" : : : "memory"); }
+};
 #endif
 
 // ---- neighbours in memory

@@ -1,6 +1,7 @@
 // The kernels of training steps through the real NVRTC, where it is installed: they compile for every
 // architecture, without register spills, and what lies side by side in memory is loaded 16 bytes at a time.
 #include <atomic>
+#include <map>
 #include <regex>
 #include <set>
 #include <sstream>
@@ -44,7 +45,18 @@ Compiled compile(const cuda::NvrtcApi& api, const std::string& text, int arch) {
 
 struct Kernel {
   std::string what, text;
-  bool wide = false;  // reads packs of 16 bytes
+  bool wide = false;    // reads packs of 16 bytes
+  bool copies = false;  // copies 16 bytes at a time to shared memory
+
+  // What a function of attention does, and with rows of which length.
+  std::string attention(const std::string& function) const {
+    static const std::regex head("kHead = (\\d+)"), call("attention\\.([^(]+)\\(");
+    std::smatch row, does;
+    std::regex_search(text, row, head);
+    const std::string behind = text.substr(text.find(function + "("));
+    std::regex_search(behind, does, call);
+    return concat(does[1].str(), " of rows of ", row[1].str());
+  }
 };
 
 // Kernels of planned graphs, equal ones once.
@@ -59,7 +71,8 @@ class Kernels {
       }
       if (!seen_.insert(cuda::emit_node(*n, 0).text).second) continue;
       cuda::KernelSource s = cuda::emit_node(*n, static_cast<int>(all_.size()));
-      all_.push_back({concat(what, " ", s.detail), s.text, s.text.find(", 16>(") != std::string::npos});
+      all_.push_back({concat(what, " ", s.detail), s.text, s.text.find(", 16>(") != std::string::npos,
+                      s.text.find("TiledAttention<") != std::string::npos});
     }
   }
   const std::vector<Kernel>& all() const { return all_; }
@@ -68,6 +81,30 @@ class Kernels {
   std::set<std::string> seen_;
   std::vector<Kernel> all_;
 };
+
+// Attention as in GPT-2 (causal, heads inside) and with everything that a weight may go through.
+void add_attention(ir::Graph& g, ir::DType t, int64_t row, bool narrow, bool all) {
+  auto input = [&](ir::DType type, const ir::Dims& dims) {
+    return g.input(concat("x", g.nodes().size()), {type, dims});
+  };
+  constexpr int64_t kBatch = 4, kLength = 1024, kHeads = 12;
+  const ir::Dims rows{kBatch, kLength, kHeads, row};
+  ir::Values in{input(t, rows), input(t, rows), input(t, rows)};
+  ir::Attrs attrs{{"scale", 0.125}, {"upper", int64_t{0}}, {"inner_heads", ir::Ints{0, 1, 2, 3}}};
+  attrs["narrow_weights"] = int64_t{narrow};
+  ir::Value mask, key;
+  if (all) {
+    attrs["softcap"] = 30.0, attrs["ratio"] = 0.1;
+    mask = input(ir::DType::f32, {kBatch, 1, kLength, kLength}), key = input(ir::DType::u32, {2});
+  }
+  const ir::Node* y = g.add(ir::get_op("ScaledDotProductAttention"), {in[0], in[1], in[2], mask, key}, attrs);
+  const ir::Node* d =
+      g.add(ir::get_op("ScaledDotProductAttentionGrad"),
+            {in[0], in[1], in[2], y->out(0), y->out(1), input(t, rows), mask, {}, key}, attrs);
+  for (const ir::Node* n : {y, d})
+    for (int i = 0; i < n->output_count(); i++)
+      g.outputs.push_back({concat("y", g.outputs.size()), n->out(i)});
+}
 
 // Those of nets with the sizes of real ones, and of ops that these do not have.
 Kernels kernels_of_nets() {
@@ -101,6 +138,11 @@ Kernels kernels_of_nets() {
                 input(ir::DType::f32, {1, 4 * kWidth, kWidth})},
                {{"hidden_size", kWidth}})
              ->out());
+  for (int64_t row : {64, 128}) {
+    add_attention(g, ir::DType::bf16, row, false, false);
+    add_attention(g, ir::DType::bf16, row, false, true);
+    add_attention(g, ir::DType::f16, row, row == 64, row == 128);
+  }
   out.add("ops", passes::run_pipeline(std::move(g), {}, {.training = false, .first = "expand"}).step);
   return out;
 }
@@ -131,6 +173,7 @@ TEST(CudaKernels, CompileWithoutSpills) {
   static const std::regex entry("Compiling entry function '([^']+)'"), spill("(\\d+) bytes spill stores"),
       used("Used (\\d+) registers");
   int functions = 0, most = 0, spills = 0;
+  std::map<std::string, int> of_attention;  // registers on sm_90
   for (size_t i = 0; i < compiled.size(); i++) {
     ASSERT_EQ(compiled[i].error, 0) << compiled[i].log;
     std::istringstream lines(compiled[i].log);
@@ -146,19 +189,30 @@ TEST(CudaKernels, CompileWithoutSpills) {
                           << " bytes: " << k.what << "\n"
                           << k.text;
       }
-      if (std::regex_search(line, m, used)) most = std::max(most, std::stoi(m[1]));
+      if (std::regex_search(line, m, used)) {
+        most = std::max(most, std::stoi(m[1]));
+        for (const Kernel& k : kernels)
+          if (k.copies && archs[i % std::size(archs)] == 90 && k.text.find(name + "(") != std::string::npos) {
+            int& registers = of_attention[k.attention(name)];
+            registers = std::max(registers, std::stoi(m[1]));
+          }
+      }
     }
   }
   int wide = 0;
   for (size_t k = 0; k < kernels.size(); k++) {
+    const std::string& ptx = compiled[k / kPerProgram * std::size(archs) + 1].ptx;
+    const bool copies = ptx.find("cp.async.cg.shared.global") != std::string::npos;
+    EXPECT_TRUE(copies || !kernels[k].copies) << kernels[k].what;
     if (!kernels[k].wide) continue;
     wide++;
-    const std::string& ptx = compiled[k / kPerProgram * std::size(archs) + 1].ptx;
     EXPECT_NE(ptx.find(".v4."), std::string::npos) << kernels[k].what;
   }
   std::cout << "NVRTC " << nvrtc.library.version << ": " << kernels.size() << " kernels, " << functions
             << " functions for 4 architectures, " << spills << " spill, at most " << most << " registers; "
             << wide << " kernels read 16 bytes at a time\n";
+  for (const auto& [what, registers] : of_attention)
+    std::cout << "attention on sm_90, " << what << ": at most " << registers << " registers\n";
   EXPECT_GT(functions, 200);
 }
 

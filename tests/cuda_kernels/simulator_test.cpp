@@ -60,6 +60,36 @@ KERNEL(32) shared_overrun(const f32* a0, f32* a1) {
   tile[thread_number()] = 1;
   store(a1 + thread_number(), tile[0]);
 }
+KERNEL_BESIDE(32, 2) turned(const f32* a0, f32* a1) {
+  SHARED(Bytes16, tile, 32);
+  LateCopies copies;
+  const i32 t = thread_number();
+  copies.start(tile + t, a0 + t % 16 * 4, t < 16);
+  copies.wait();
+  warp_barrier(0xffffffffu);
+  u32 words[4];
+  load_matrices_turned(words, tile + t);
+  UNROLL for (i32 m = 0; m < 2; m++) store(a1 + t + m * 32, float_of(words[m * 2]));
+}
+KERNEL(32) straight(const f32* a0, f32* a1) {
+  SHARED(Bytes16, tile, 32);
+  LateCopies copies;
+  const i32 t = thread_number();
+  copies.start(tile + t, a0 + t % 16 * 4, t < 16);
+  copies.wait();
+  warp_barrier(0xffffffffu);
+  u32 words[4];
+  load_matrices(words, tile + t);
+  UNROLL for (i32 m = 0; m < 2; m++) store(a1 + t + m * 32, float_of(words[m]));
+}
+KERNEL(16) too_early(const f32* a0, f32* a1) {
+  SHARED(Bytes16, tile, 16);
+  LateCopies copies;
+  const i32 t = thread_number();
+  copies.start(tile + t, a0 + 4 * t, true);
+  store16(a1 + 4 * t, tile[t]);
+  copies.wait();
+}
 KERNEL(64) unwritten(const f32* a0, f32* a1) {
   if (thread_number() != 5) store(a1 + thread_number(), 1.0f);
 }
@@ -154,6 +184,25 @@ TEST_F(Gpu, WhatNobodyWroteIsNotANumber) {
   gpu_.poison(a1_);
   launch("unwritten", 64);
   EXPECT_EQ(get(a1_, 4), 1.0f);
+  EXPECT_NE(get(a1_, 5), get(a1_, 5));
+}
+
+// A matrix of 8 by 8 16-bit elements is 32 words, row by row: lane l holds word l of it, or turned two
+// elements below each other. Rows that are not there are zeros.
+TEST_F(Gpu, CopiesAndMatrices) {
+  EXPECT_FALSE(disagrees("straight", 32));
+  for (int i = 0; i < 64; i++) EXPECT_EQ(get(a1_, i), get(a0_, i));
+  EXPECT_FALSE(disagrees("turned", 32));
+  for (int i = 0; i < 32; i++) {
+    const int column = i / 4, row = i % 4 * 2;
+    uint16_t got[2], want[2];
+    std::memcpy(got, a1_ + 4 * i, 4);
+    for (int half = 0; half < 2; half++) std::memcpy(want + half, a0_ + (row + half) * 16 + column * 2, 2);
+    EXPECT_EQ(got[0], want[0]);
+    EXPECT_EQ(got[1], want[1]);
+    EXPECT_EQ(get(a1_, 32 + i), 0);
+  }
+  launch("too_early", 16);
   EXPECT_NE(get(a1_, 5), get(a1_, 5));
 }
 

@@ -13,6 +13,7 @@ __attribute__((visibility("default"))) mezzo::cuda_sim::Machine* mezzo_machine =
 float fmaf(float, float, float);
 double fma(double, double, double);
 float fabsf(float);
+float fmaxf(float, float);
 double fabs(double);
 float sqrtf(float);
 double sqrt(double);
@@ -53,6 +54,7 @@ double copysign(double, double);
 
 #define DEVICE inline
 #define KERNEL(threads) static void
+#define KERNEL_BESIDE(threads, blocks) static void
 #define SHARED(type, name, count) \
   type* const name = (type*)mezzo_machine->shared(mezzo_machine, sizeof(type) * (count), __LINE__)
 #define UNROLL
@@ -196,8 +198,15 @@ inline float widen(f16 x) {
   float y = (float)significand * 0x1p-24f;
   return sign ? -y : y;
 }
-// What mma.m16n8k16 computes, when all lanes of the warp have brought their fragments. Products and sums in f64, rounded
-// once per call: real ones differ in the order and the rounding of the 16 terms.
+inline u32 round_pair(bf16, float first, float second) {
+  return round_bf16(first).bits | (u32)round_bf16(second).bits << 16;
+}
+inline u32 round_pair(f16, float first, float second) {
+  return f16_bits(first) | (u32)f16_bits(second) << 16;
+}
+
+// What mma.m16n8k16 computes, when all lanes of the warp have brought their fragments. Products and sums in
+// f64, rounded once per call: real ones differ in the order and the rounding of the 16 terms.
 template <class T>
 struct Fragments {
   float* sums;
@@ -226,5 +235,58 @@ void multiply_add_16(T, float* sums, const u32* a, const u32* b) {
   Fragments<T> mine{sums, a, b};
   mezzo_machine->meet(mezzo_machine, 0xffffffffu, (u64)&mine, Fragments<T>::multiply, 1);
 }
+
+// What ldmatrix hands out when all lanes of the warp have brought their rows.
+struct MatrixRows {
+  u32* fragments;
+  const u16* row;
+  template <bool TURNED>
+  static void load(const mezzo::cuda_sim::Word* lanes) {
+    auto of = [&](u32 lane) { return (const MatrixRows*)lanes[lane]; };
+    for (u32 lane = 0; lane < 32; lane++)
+      for (u32 m = 0; m < 4; m++) {
+        auto element = [&](u32 i) -> u32 {
+          const u32 along = lane % 4 * 2 + i, across = lane / 4;
+          return TURNED ? of(m * 8 + along)->row[across] : of(m * 8 + across)->row[along];
+        };
+        of(lane)->fragments[m] = element(0) | element(1) << 16;
+      }
+  }
+};
+template <bool TURNED>
+void load_rows_of_matrices(u32* fragments, const void* row) {
+  if ((u64)row % 16 != 0) mezzo_machine->fail(mezzo_machine, "misaligned row of a matrix");
+  MatrixRows mine{fragments, (const u16*)row};
+  mezzo_machine->meet(mezzo_machine, 0xffffffffu, (u64)&mine, MatrixRows::load<TURNED>, TURNED ? 2 : 3);
+}
+inline void load_matrices(u32* fragments, const void* row) { load_rows_of_matrices<false>(fragments, row); }
+inline void load_matrices_turned(u32* fragments, const void* row) {
+  load_rows_of_matrices<true>(fragments, row);
+}
+
+// Nothing is there before wait(): who reads earlier, reads NaN.
+class LateCopies {
+ public:
+  void start(void* to, const void* from, bool is_there) {
+    if ((u64)to % 16 != 0) mezzo_machine->fail(mezzo_machine, "misaligned copy to shared memory");
+    if (count_ == kMost) mezzo_machine->fail(mezzo_machine, "too many copies that nobody waits for");
+    *(Bytes16*)to = {{~0u, ~0u, ~0u, ~0u}};
+    copies_[count_++] = {to, is_there ? from : nullptr};
+  }
+  void wait() {
+    for (int i = 0; i < count_; i++)
+      *(Bytes16*)copies_[i].to = copies_[i].from ? load16(copies_[i].from) : Bytes16{};
+    count_ = 0;
+  }
+
+ private:
+  static constexpr int kMost = 64;
+  struct Copy {
+    void* to;
+    const void* from;
+  };
+  Copy copies_[kMost];
+  int count_ = 0;
+};
 
 #define MEZZO_SIMULATED

@@ -38,7 +38,7 @@ struct Signature {
 };
 
 std::vector<Signature> signatures(const std::string& text) {
-  static const std::regex head(R"(KERNEL\(\d+\)\s+(\w+)\(([^)]*)\))");
+  static const std::regex head(R"(KERNEL(?:_BESIDE)?\(\d+(?:, \d+)?\)\s+(\w+)\(([^)]*)\))");
   std::vector<Signature> out;
   for (std::sregex_iterator it(text.begin(), text.end(), head), end; it != end; ++it) {
     std::string list = (*it)[2];

@@ -36,7 +36,7 @@ int cuModuleLoadDataEx(Module* out, const void* image, unsigned, int*, void**) {
     std::fprintf(stderr, "fake driver: %s\n", e.what());
     return kInvalidImage;
   }
-  static const std::regex head(R"(KERNEL\(\d+\)\s+(\w+)\(([^)]*)\))");
+  static const std::regex head(R"(KERNEL(?:_BESIDE)?\(\d+(?:, \d+)?\)\s+(\w+)\(([^)]*)\))");
   for (std::sregex_iterator it(text.begin(), text.end(), head), end; it != end; ++it) {
     std::string list = (*it)[2];
     module->parameters[(*it)[1]] = list.find_first_not_of(" \n") == std::string::npos
