@@ -12,9 +12,16 @@ using ir::DType;
 using In = ir::AttentionInput;
 
 constexpr int kWarps = 4;  // of a block
-// tiled_attention.cuh: rows and threads of a block.
+// tiled_attention.cuh: rows of a block's tile, of which each warp has 16, and threads of a block.
 constexpr int64_t kDown = 64;
 constexpr int kTileThreads = 128;
+
+// Neighbouring threads that share a row of V, one for each piece of 16 bytes of 16-bit elements.
+int64_t lanes_of_row(int64_t row) {
+  int64_t lanes = 1;
+  while (lanes * 8 < row) lanes *= 2;
+  return lanes;
+}
 
 std::string sizes_text(const std::string& name, const ir::AttentionSizes& s, DType sum, bool narrow) {
   std::string text = concat("struct ", name, " {\n  using Sum = ", register_type(sum), ";\n");
@@ -29,6 +36,9 @@ std::string sizes_text(const std::string& name, const ir::AttentionSizes& s, DTy
   constant("i32", "kKeys", s.keys);
   constant("i32", "kHead", s.head);
   constant("i32", "kValue", s.value);
+  constant("i32", "kDown", kDown);
+  constant("i32", "kTileThreads", kTileThreads);
+  constant("i32", "kLanes", lanes_of_row(s.value));
   constant("i32", "kMask", s.has_mask ? 1 + s.mask_is_float : 0);
   constant("bool", "kSoftcap", s.softcap > 0);
   constant("bool", "kNarrow", narrow);
@@ -94,9 +104,7 @@ class AttentionWriter {
     std::vector<int> read{In::y, In::log_sum_exp, In::dy};
     const bool more = node_.has(In::d_log_sum_exp);
     if (more) read.push_back(In::d_log_sum_exp);
-    int64_t sharing = 1;  // threads of a row
-    while (sharing * 8 < s_.value) sharing *= 2;
-    launch(tiles(quotient_up(rows * sharing, kTileThreads)),
+    launch(tiles(quotient_up(rows * lanes_of_row(s_.value), kTileThreads)),
            concat("facts(a3, a4, a5, ", more ? at(In::d_log_sum_exp) : "nullptr", ", t0)"), {-1}, read);
     launch(tiles_of_queries(), concat("query_gradient(a5, t0, ", at(result(0)), ", block_number())"),
            {result(0)}, {In::dy, -1});

@@ -8,7 +8,7 @@ template <class S, class T, class MASK, i32 WIDE>
 struct TiledAttention {
   using Heads = TileRows<T, S::kHead>;
   using Values = TileRows<T, S::kValue>;
-  static constexpr i32 kDown = 64, kThreads = 128, kProducts = WIDE / 2;  // of a lane: 16 rows by WIDE columns
+  static constexpr i32 kDown = S::kDown, kThreads = S::kTileThreads, kProducts = WIDE / 2;  // of a lane: 16 rows by WIDE columns
   Attention<S, T, MASK> of;
 
   // First row of a block's tile. Of queries the last ones come first: under a causal band they have the most to do, and
@@ -60,13 +60,32 @@ struct TiledAttention {
     }
   }
 
+  // Lets the keys that a block's queries may see go by, through both halves of the memory at `keys` and `values`: each(key,
+  // keys, values) for every tile of which the warp's 16 queries from `first` see some.
+  template <class EACH>
+  DEVICE void for_each_key_tile(const AttentionRow& tile, i32 first, T* keys, T* values, LateCopies& copies, EACH each) const {
+    const T *const k = of.k + of.k_at(tile.batch, tile.head / S::kGroup, 0);
+    const T *const v = of.v + of.v_at(tile.batch, tile.head / S::kGroup, 0);
+    const i32 end = clamped(tile.row + kDown + S::kUpper, S::kKeys);
+    i32 key = clamped(tile.row + S::kLower, S::kKeys) / WIDE * WIDE, half = 0;
+    auto carry = [&](i32 from, i32 to) {
+      Heads::template carry<WIDE, kThreads>(keys + to * WIDE * Heads::kPitch, k, S::k2, from, S::kKeys, copies);
+      Values::template carry<WIDE, kThreads>(values + to * WIDE * Values::kPitch, v, S::v2, from, S::kKeys, copies);
+    };
+    if (key < end) carry(key, half);
+    for (; key < end; key += WIDE, half ^= 1) {
+      copies.wait();
+      block_barrier();  // this tile is there, and nobody reads the one before any more
+      if (key + WIDE < end) carry(key + WIDE, half ^ 1);
+      if (!none_sees(first, 16, key, WIDE)) each(key, keys + half * WIDE * Heads::kPitch, values + half * WIDE * Values::kPitch);
+    }
+  }
+
   DEVICE void forward(T* y, f32* log_sum_exp, i32 block) const {
     SHARED(Bytes16, room_of_keys, 2 * Heads::room(WIDE));
     SHARED(Bytes16, room_of_values, 2 * Values::room(WIDE));
     T *const keys = (T*)room_of_keys, *const values = (T*)room_of_values;
     const AttentionRow tile = block_rows<S::kHeads, S::kQueries, true>(block);
-    const T *const k = of.k + of.k_at(tile.batch, tile.head / S::kGroup, 0);
-    const T *const v = of.v + of.v_at(tile.batch, tile.head / S::kGroup, 0);
     const i32 lane = thread_number() % 32, warp = thread_number() / 32;
     const AttentionRow first = {tile.batch, tile.head, tile.row + warp * 16};
     LateCopies copies;
@@ -80,21 +99,10 @@ struct TiledAttention {
 
     f32 sums[Values::kSums], top[2] = {of.nothing(), of.nothing()}, total[2] = {0, 0};
     UNROLL for (i32 n = 0; n < Values::kSums; n++) sums[n] = 0;
-    const i32 end = clamped(tile.row + kDown + S::kUpper, S::kKeys);
-    i32 key = clamped(tile.row + S::kLower, S::kKeys) / WIDE * WIDE, half = 0;
-    auto carry = [&](i32 from, i32 to) {
-      Heads::template carry<WIDE, kThreads>(keys + to * WIDE * Heads::kPitch, k, S::k2, from, S::kKeys, copies);
-      Values::template carry<WIDE, kThreads>(values + to * WIDE * Values::kPitch, v, S::v2, from, S::kKeys, copies);
-    };
-    if (key < end) carry(key, half);
-    for (; key < end; key += WIDE, half ^= 1) {
-      copies.wait();
-      block_barrier();  // this tile is there, and nobody reads the one before any more
-      if (key + WIDE < end) carry(key + WIDE, half ^ 1);
-      if (none_sees(first.row, 16, key, WIDE)) continue;
+    for_each_key_tile(tile, first.row, keys, values, copies, [&](i32 key, const T* some_keys, const T* some_values) {
       f32 shares[kProducts];
       UNROLL for (i32 n = 0; n < kProducts; n++) shares[n] = 0;
-      Heads::template multiply<WIDE>(shares, query, keys + half * WIDE * Heads::kPitch);
+      Heads::template multiply<WIDE>(shares, query, some_keys);
       if (all_see(first.row, 16, key, WIDE))
         score<true>(shares, first, key);
       else
@@ -115,8 +123,8 @@ struct TiledAttention {
         top[row] = now;
       }
       if (S::kDrops) drop(shares, first, key);
-      Values::template add_weighted<S::kNarrow, WIDE>(sums, shares, values + half * WIDE * Values::kPitch);
-    }
+      Values::template add_weighted<S::kNarrow, WIDE>(sums, shares, some_values);
+    });
     f32 factors[2];
     UNROLL for (i32 row = 0; row < 2; row++) {
       f32 sum = total[row];
@@ -137,7 +145,7 @@ struct TiledAttention {
   // and rowsum(dY * Y) - dLogSumExp. Queries are filled up to whole tiles. Neighbouring threads, as many as a row has
   // pieces of 16 bytes, share a query.
   static constexpr i32 kRow = (S::kQueries + kDown - 1) / kDown * kDown;
-  static constexpr i32 kLanes = S::kValue > 64 ? 16 : S::kValue > 32 ? 8 : S::kValue > 16 ? 4 : S::kValue > 8 ? 2 : 1;
+  static constexpr i32 kLanes = S::kLanes;
   DEVICE void facts(const T* y, const f32* log_sum_exp, const T* dy, const f32* d_log_sum_exp, f32* facts) const {
     const i32 n = (block_number() * kThreads + thread_number()) / kLanes, at = thread_number() % kLanes * 8;
     if (n >= S::kBatch * S::kHeads * kRow) return;  // whole warps: kRow is a multiple of 32
@@ -198,8 +206,6 @@ struct TiledAttention {
     SHARED(Bytes16, room_of_values, 2 * Values::room(WIDE));
     T *const keys = (T*)room_of_keys, *const values = (T*)room_of_values;
     const AttentionRow tile = block_rows<S::kHeads, S::kQueries, true>(block);
-    const T *const k = of.k + of.k_at(tile.batch, tile.head / S::kGroup, 0);
-    const T *const v = of.v + of.v_at(tile.batch, tile.head / S::kGroup, 0);
     const i32 lane = thread_number() % 32, warp = thread_number() / 32;
     const i32 first = tile.row + warp * 16;
     facts += 2 * (tile.batch * S::kHeads + tile.head) * kRow;
@@ -218,29 +224,18 @@ struct TiledAttention {
     OperandRange<T> range;
     f32 sums[Heads::kSums];
     UNROLL for (i32 n = 0; n < Heads::kSums; n++) sums[n] = 0;
-    const i32 end = clamped(tile.row + kDown + S::kUpper, S::kKeys);
-    i32 key = clamped(tile.row + S::kLower, S::kKeys) / WIDE * WIDE, half = 0;
-    auto carry = [&](i32 from, i32 to) {
-      Heads::template carry<WIDE, kThreads>(keys + to * WIDE * Heads::kPitch, k, S::k2, from, S::kKeys, copies);
-      Values::template carry<WIDE, kThreads>(values + to * WIDE * Values::kPitch, v, S::v2, from, S::kKeys, copies);
-    };
-    if (key < end) carry(key, half);
-    for (; key < end; key += WIDE, half ^= 1) {
-      copies.wait();
-      block_barrier();
-      if (key + WIDE < end) carry(key + WIDE, half ^ 1);
-      if (none_sees(first, 16, key, WIDE)) continue;
+    for_each_key_tile(tile, first, keys, values, copies, [&](i32 key, const T* some_keys, const T* some_values) {
       f32 products[kProducts], downs[kProducts];
       UNROLL for (i32 n = 0; n < kProducts; n++) products[n] = downs[n] = 0;
-      Heads::template multiply<WIDE>(products, query, keys + half * WIDE * Heads::kPitch);
-      Values::template multiply<WIDE>(downs, down, values + half * WIDE * Values::kPitch);
+      Heads::template multiply<WIDE>(products, query, some_keys);
+      Values::template multiply<WIDE>(downs, down, some_values);
       if (all_see(first, 16, key, WIDE))
         weigh<true, false>(products, downs, tile, first + lane / 4, key + lane % 4 * 2, facts);
       else
         weigh<false, false>(products, downs, tile, first + lane / 4, key + lane % 4 * 2, facts);
       range.template fit<kProducts, Heads::kSums>(downs, sums);
-      Heads::template add_weighted<S::kNarrow, WIDE>(sums, downs, keys + half * WIDE * Heads::kPitch);
-    }
+      Heads::template add_weighted<S::kNarrow, WIDE>(sums, downs, some_keys);
+    });
     const f32 factor = S::scale() * range.back(), factors[2] = {factor, factor};
     Heads::write(dq + of.q_at({tile.batch, tile.head, 0}), S::q2, first, S::kQueries, sums, factors);
   }
