@@ -1,7 +1,6 @@
 // Attention whose weights may be narrow: cuDNN's fused kernels; the fake library computes the very graphs
 // that describe them, operation by operation. With strict weights, shared heads, a mask or dropout it is our
 // own.
-#include "codegen/alignment.h"
 #include "device_run.h"
 #include "ir/eval.h"
 
@@ -53,14 +52,7 @@ class AttentionTest : public OnDevice, public ::testing::WithParamInterface<Form
 
 TEST_P(AttentionTest, EqualsTheEvaluator) {
   Graph g = attention(GetParam());
-  int64_t at = 0;
-  for (const auto& n : g.nodes())
-    if (!ir::is_input(*n))
-      for (const ir::Type& t : n->types()) {
-        n->offsets.push_back(at);
-        at += codegen::host_aligned(t.bytes());
-      }
-  g.arena_bytes = at;
+  place_results(g);
   auto device = open();
   auto program = codegen::compile_cuda(g, {device, "", "", 1});
   const Form& f = GetParam();

@@ -47,17 +47,6 @@ Graph graph_of(const Form& f) {
   return g;
 }
 
-// Results of nodes lie one behind the other.
-void place(Graph& g) {
-  int64_t at = 0;
-  for (const auto& n : g.nodes()) {
-    if (ir::is_input(*n)) continue;
-    n->offsets.push_back(at);
-    at += (n->type().bytes() + 255) / 256 * 256;
-  }
-  g.arena_bytes = at;
-}
-
 std::string details(const codegen::Program& program) {
   std::string out;
   for (const codegen::LaunchInfo& info : program.launches()) out += info.detail + "\n";
@@ -80,7 +69,7 @@ class CudnnTest : public OnDevice, public ::testing::WithParamInterface<Form> {}
 
 TEST_P(CudnnTest, EqualsTheEvaluator) {
   Graph g = graph_of(GetParam());
-  place(g);
+  place_results(g);
   auto device = open();
   auto program = codegen::compile_cuda(g, {device, "", "", 1});
   ASSERT_EQ(program->launches().size(), 3u);
@@ -166,14 +155,14 @@ class CudnnCalls : public OnFakeDevice {
 // Filters lie with their channels last for the library, and a 16-bit bias is added before the one rounding.
 TEST_F(CudnnCalls, KernelsAroundAConvolution) {
   Graph g = graph_of({"", bf16, {2, 3, 6, 5}, {4, 3, 3, 3}, kLast, true});
-  place(g);
+  place_results(g);
   auto program = compile(g);
   const auto& launches = program->launches();
   EXPECT_THAT(launches[0].detail, ::testing::MatchesRegex("[^;]+; cuDNN; [^;]+")) << "filter, y, bias";
   EXPECT_THAT(launches[1].detail, ::testing::MatchesRegex("[^;]+; cuDNN")) << "filter, dx";
   EXPECT_THAT(launches[2].detail, ::testing::MatchesRegex("cuDNN; [^;]+")) << "dw, filter";
   Graph rows = graph_of({"", f32, {2, 3, 6, 5}, {4, 3, 3, 3}, kSame});
-  place(rows);
+  place_results(rows);
   EXPECT_EQ(details(*compile(rows)), "cuDNN\ncuDNN\ncuDNN\n");
 }
 

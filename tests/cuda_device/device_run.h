@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "codegen/alignment.h"
 #include "codegen/program.h"
 #include "fake_device.h"
 #include "ir/op.h"
@@ -12,6 +13,19 @@ namespace mezzo::testing_cuda {
 
 // Multiples of 1/8: sums of their products are exact in f32.
 inline double exact_number(int64_t i) { return static_cast<double>((i * 7 + 3) % 17 - 8) / 8; }
+
+// Gives results of nodes their places, one behind the other.
+inline void place_results(ir::Graph& g) {
+  int64_t at = 0;
+  for (const auto& n : g.nodes()) {
+    if (ir::is_input(*n)) continue;
+    for (const ir::Type& t : n->types()) {
+      n->offsets.push_back(at);
+      at += codegen::device_aligned(t.bytes());
+    }
+  }
+  g.arena_bytes = at;
+}
 
 class DeviceRun {
  public:

@@ -6,6 +6,7 @@
 #include <filesystem>
 
 #include "fake_device.h"
+#include "ir/philox.h"
 #include "models/nets.h"
 #include "passes/step_names.h"
 #include "runtime/session.h"
@@ -89,7 +90,7 @@ void expect_equal(const Session& a, const Session& b) {
   const auto &all = a.states().all(), &others = b.states().all();
   ASSERT_EQ(all.size(), others.size());
   for (auto& [name, value] : all) {
-    if (name == passes::kHold || name == passes::kKey) continue;  // set before a step
+    if (name == passes::kHold || name == ir::kRandomKey) continue;  // set before a step
     EXPECT_EQ(value, others.at(name)) << name;
   }
 }

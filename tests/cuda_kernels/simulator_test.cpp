@@ -60,7 +60,9 @@ KERNEL(32) shared_overrun(const f32* a0, f32* a1) {
   tile[thread_number()] = 1;
   store(a1 + thread_number(), tile[0]);
 }
-KERNEL_BESIDE(32, 2) turned(const f32* a0, f32* a1) {
+// Two matrices by late copies, and two that are not there: words 0 and `step` of every lane.
+template <class LOAD>
+DEVICE void matrices(const f32* a0, f32* a1, i32 step, LOAD load) {
   SHARED(Bytes16, tile, 32);
   LateCopies copies;
   const i32 t = thread_number();
@@ -68,19 +70,14 @@ KERNEL_BESIDE(32, 2) turned(const f32* a0, f32* a1) {
   copies.wait();
   warp_barrier(0xffffffffu);
   u32 words[4];
-  load_matrices_turned(words, tile + t);
-  UNROLL for (i32 m = 0; m < 2; m++) store(a1 + t + m * 32, float_of(words[m * 2]));
+  load(words, tile + t);
+  UNROLL for (i32 m = 0; m < 2; m++) store(a1 + t + m * 32, float_of(words[m * step]));
+}
+KERNEL_BESIDE(32, 2) turned(const f32* a0, f32* a1) {
+  matrices(a0, a1, 2, [](u32* words, const void* row) { load_matrices_turned(words, row); });
 }
 KERNEL(32) straight(const f32* a0, f32* a1) {
-  SHARED(Bytes16, tile, 32);
-  LateCopies copies;
-  const i32 t = thread_number();
-  copies.start(tile + t, a0 + t % 16 * 4, t < 16);
-  copies.wait();
-  warp_barrier(0xffffffffu);
-  u32 words[4];
-  load_matrices(words, tile + t);
-  UNROLL for (i32 m = 0; m < 2; m++) store(a1 + t + m * 32, float_of(words[m]));
+  matrices(a0, a1, 1, [](u32* words, const void* row) { load_matrices(words, row); });
 }
 KERNEL(16) too_early(const f32* a0, f32* a1) {
   SHARED(Bytes16, tile, 16);

@@ -10,11 +10,11 @@
 #include <vector>
 
 #include "codegen/cuda/cublaslt_api.h"
-#include "ir/type.h"
+#include "tests/cuda_sim/fake/element.h"
 #include "tests/cuda_sim/fake/fake_cuda.h"
 
 using namespace mezzo::codegen::cuda;
-using mezzo::fake_cuda::of_driver;
+using namespace mezzo::fake_cuda;
 
 namespace {
 
@@ -46,22 +46,16 @@ struct Layout {
   int32_t batch = 1;
 };
 
-double read(const void* p, int type, int64_t i) {
+mezzo::ir::DType element_type(int type) {
   switch (type) {
-    case kLtFloat32: return static_cast<const float*>(p)[i];
-    case kLtFloat64: return static_cast<const double*>(p)[i];
-    case kLtFloat16: return mezzo::ir::f16_to_f32(static_cast<const uint16_t*>(p)[i]);
-    default: return mezzo::ir::bf16_to_f32(static_cast<const uint16_t*>(p)[i]);
+    case kLtFloat32: return mezzo::ir::DType::f32;
+    case kLtFloat64: return mezzo::ir::DType::f64;
+    case kLtFloat16: return mezzo::ir::DType::f16;
+    default: return mezzo::ir::DType::bf16;
   }
 }
-void write(void* p, int type, int64_t i, double v) {
-  switch (type) {
-    case kLtFloat32: static_cast<float*>(p)[i] = static_cast<float>(v); break;
-    case kLtFloat64: static_cast<double*>(p)[i] = v; break;
-    case kLtFloat16: static_cast<uint16_t*>(p)[i] = mezzo::ir::f32_to_f16(static_cast<float>(v)); break;
-    default: static_cast<uint16_t*>(p)[i] = mezzo::ir::f32_to_bf16(static_cast<float>(v));
-  }
-}
+double read(const void* p, int type, int64_t i) { return read_element(p, element_type(type), i); }
+void write(void* p, int type, int64_t i, double v) { write_element(p, element_type(type), i, v); }
 
 // The extents of op(M).
 uint64_t rows(const Layout& m, int op) { return op == kLtTransposed ? m.columns : m.rows; }

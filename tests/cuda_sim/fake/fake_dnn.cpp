@@ -6,29 +6,23 @@
 #include <limits>
 #include <numeric>
 
-#include "ir/type.h"
+#include "tests/cuda_sim/fake/element.h"
 
 namespace mezzo::fake_dnn {
 namespace {
 
 using Values = std::vector<double>;  // in the order of the dims
 
-double read(const void* p, int type, int64_t i) {
+ir::DType element_type(int type) {
   switch (type) {
-    case kDnnFloat: return static_cast<const float*>(p)[i];
-    case kDnnDouble: return static_cast<const double*>(p)[i];
-    case kDnnHalf: return ir::f16_to_f32(static_cast<const uint16_t*>(p)[i]);
-    default: return ir::bf16_to_f32(static_cast<const uint16_t*>(p)[i]);
+    case kDnnFloat: return ir::DType::f32;
+    case kDnnDouble: return ir::DType::f64;
+    case kDnnHalf: return ir::DType::f16;
+    default: return ir::DType::bf16;
   }
 }
-void write(void* p, int type, int64_t i, double v) {
-  switch (type) {
-    case kDnnFloat: static_cast<float*>(p)[i] = static_cast<float>(v); break;
-    case kDnnDouble: static_cast<double*>(p)[i] = v; break;
-    case kDnnHalf: static_cast<uint16_t*>(p)[i] = ir::f32_to_f16(static_cast<float>(v)); break;
-    default: static_cast<uint16_t*>(p)[i] = ir::f32_to_bf16(static_cast<float>(v));
-  }
-}
+double read(const void* p, int type, int64_t i) { return fake_cuda::read_element(p, element_type(type), i); }
+void write(void* p, int type, int64_t i, double v) { fake_cuda::write_element(p, element_type(type), i, v); }
 double rounded(double v, int type) {
   if (type == kDnnInt32 || type == kDnnBoolean) return v;
   double bits = 0;
