@@ -8,6 +8,7 @@
 #include "frontend/onnx.pb.h"
 #include "ir/build.h"
 #include "ir/op.h"
+#include "ir/philox.h"
 
 namespace mezzo::frontend {
 
@@ -15,8 +16,6 @@ using ir::Value;
 using ir::Values;
 
 namespace {
-
-constexpr const char* kKeyName = "mezzo.key";
 
 // The state behind a value: directly, or widened or narrowed by the Cast of a 16-bit file.
 ir::Node* state_behind(Value v) {
@@ -75,9 +74,9 @@ void Importer::keep_statistics(const Call& call, Values& results) {
 }
 
 Value Importer::random_key() {
-  if (ir::Node* key = graph_.find_state(kKeyName)) return key->out();
+  if (ir::Node* key = graph_.find_state(ir::kRandomKey)) return key->out();
   ir::Scope scope(graph_, ir::Phase::forward, {});
-  return graph_.state(kKeyName, {ir::DType::u32, {2}}, ir::StateKind::key);
+  return graph_.state(ir::kRandomKey, {ir::DType::u32, {2}}, ir::StateKind::key);
 }
 
 void Importer::set_dropout_mode(Call& call) {

@@ -138,6 +138,7 @@ bool is_cast(const Node&);
 bool is_kernel(const Node&);
 bool is_time_loop(const Node&);  // a loop over time, with the step as its body
 bool is_transpose(const Node&);
+bool is_concat(const Node&);
 Ints permutation_of(const Node& transpose);  // its perm, the default made explicit
 bool is_reshape(const Node&);
 // The value whose memory `v` is: looks through Reshapes.

@@ -6,6 +6,9 @@
 
 namespace mezzo::ir {
 
+// The state that Dropout and the other random ops of a step read: u32[2], seed and draw.
+inline constexpr const char* kRandomKey = "mezzo.key";
+
 constexpr uint32_t kPhiloxMultiplier = 0xD256D193;
 constexpr uint32_t kPhiloxKeyStep = 0x9E3779B9;
 constexpr int kPhiloxRounds = 10;

@@ -1,6 +1,7 @@
 // run_ahead: see passes.h. Comes before guard_updates, which makes the updates of states that skipped steps
 // leave alone depend on output `finite`.
 #include "ir/build.h"
+#include "ir/philox.h"
 #include "passes/passes.h"
 #include "passes/step_names.h"
 
@@ -19,7 +20,7 @@ void run_ahead(Graph& graph, const Options& options) {
   for (Output& o : graph.outputs)
     if (o.name == kFinite) o.value = commits;
   graph.updates.push_back({hold.node, logical_not(commits), true});
-  if (Node* key = graph.find_state(kKey)) {
+  if (Node* key = graph.find_state(kRandomKey)) {
     Value one_draw = graph.constant(Tensor::of({2}, {0, 1}, DType::u32));
     graph.updates.push_back({key, where(free, key->out() + one_draw, key->out()), true});
   }

@@ -113,7 +113,7 @@ Value compute_nothing(const Site& site) {
   const Node& node = site.node;
   const ir::Type& type = node.type();
   if (type.count() == 0) return site.to.constant(ir::Tensor(type));
-  if (&node.op() == &ir::get_op("Concat")) return concat_without_nothing(site);
+  if (is_concat(node)) return concat_without_nothing(site);
   if (node.op().meaning != ir::Meaning::index && node.op().meaning != ir::Meaning::reduce) return {};
   for (const Value& v : site.inputs)
     if (v && v.type().count() > 0) return {};

@@ -5,19 +5,19 @@
 namespace mezzo::passes {
 
 // Outputs of a training step.
-inline constexpr const char* kLoss = "loss";         // of the batch (apply graph: mean over the window)
-inline constexpr const char* kGradPrefix = "grad:";  // + parameter: its gradient, unscaled
-inline constexpr const char* kFinite = "finite";     // bool: all gradients are finite, so the step commits
-inline constexpr const char* kFirstBad =
-    "first_bad";  // i64: see below; -1: none
-inline constexpr const char* kScaleUsed = "scale";  // f32: the loss scale of this step
-inline constexpr const char* kUnscale = "unscale";  // f32: 1 / scale, absent without loss scaling
+inline constexpr const char* kLoss = "loss";           // of the batch (apply graph: mean over the window)
+inline constexpr const char* kGradPrefix = "grad:";    // + parameter: its gradient, unscaled
+inline constexpr const char* kFinite = "finite";       // bool: all gradients are finite, so the step commits
+inline constexpr const char* kFirstBad = "first_bad";  // i64: see below; -1: none
+inline constexpr const char* kScaleUsed = "scale";     // f32: the loss scale of this step
+inline constexpr const char* kUnscale = "unscale";     // f32: 1 / scale, absent without loss scaling
 inline constexpr const char* kGradNorm =
     "grad_norm";  // f32: global L2 norm of the unscaled gradients, before the clip
 inline constexpr const char* kFaultPrefix = "faults:";  // + node, i64: bad indices it met, see catch_faults
-inline constexpr const char* kBadNode = "bad_node";  // i64: see trace_overflow
+inline constexpr const char* kBadNode = "bad_node";     // i64: see trace_overflow
 
-// first_bad is the position of the first gradient that is not finite, among the trained parameters in order of names.
+// first_bad is the position of the first gradient that is not finite, among the trained parameters in order
+// of names.
 
 // States. docs/loss-scaling.md says which are updated on skipped steps.
 inline constexpr const char* kScale = "mezzo.scale";                 // f32
@@ -30,7 +30,6 @@ inline constexpr const char* kLr = "mezzo.lr";                   // f64: learnin
 inline constexpr const char* kBeta1Power = "mezzo.beta1_power";  // f64: beta1 to the power of committed steps
 inline constexpr const char* kBeta2Power = "mezzo.beta2_power";  // f64
 inline constexpr const char* kHold = "mezzo.hold";  // bool: the step before did not commit, see run_ahead
-inline constexpr const char* kKey = "mezzo.key";    // u32[2]: seed and draw, read by Dropout and other random ops
 // Accumulation over micro-batches.
 inline constexpr const char* kLossSum = "mezzo.loss_sum";     // f32: sum over samples of the window
 inline constexpr const char* kSampleCount = "mezzo.samples";  // i64: samples of the window so far

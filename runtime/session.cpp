@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "frontend/export.h"
+#include "ir/philox.h"
 #include "passes/step_names.h"
 #include "runtime/data.h"
 #include "runtime/schedule.h"
@@ -180,8 +181,8 @@ void Session::set_step_states(int64_t draw) {
   };
   set(passes::kLr, lr_);
   set(passes::kHold, 0);
-  if (!states_.has(passes::kKey) || key_draw_ == draw) return;
-  ir::Tensor& key = states_.at(passes::kKey);
+  if (!states_.has(ir::kRandomKey) || key_draw_ == draw) return;
+  ir::Tensor& key = states_.at(ir::kRandomKey);
   key.set_int(0, static_cast<int64_t>(options_.seed ^ (options_.seed >> 32)));
   key.set_int(1, draw);
   key_draw_ = draw;

@@ -7,6 +7,7 @@
 
 #include "ir/eval.h"
 #include "ir/op.h"
+#include "passes/step_names.h"
 
 namespace mezzo::runtime {
 namespace {

@@ -10,7 +10,7 @@
 #include "codegen/device.h"
 #include "codegen/program.h"
 #include "ir/graph.h"
-#include "passes/step_names.h"
+#include "ir/philox.h"
 #include "runtime/npz.h"
 
 namespace mezzo::runtime {
@@ -106,7 +106,7 @@ class StepProgram {
   virtual Arrays finish(States& states) = 0;
   virtual size_t most_under_way() const { return 1; }
   // Whether a run leaves the random key as the next draw needs it.
-  bool counts_draws() const { return updated_.count(passes::kKey) > 0; }
+  bool counts_draws() const { return updated_.count(ir::kRandomKey) > 0; }
   // Sends the feeds of a later run ahead; false where there is nothing to be won.
   virtual bool stage(const Arrays& /*feeds*/) { return false; }
   // The time of each launch of the last run is added to `nanoseconds`; empty where a program has no launches.

@@ -181,6 +181,7 @@ MEZZO_REGISTER_OP(iota_op);
 
 }  // namespace
 
+bool is_concat(const Node& n) { return &n.op() == &concat_op; }
 bool is_transpose(const Node& n) { return &n.op() == &transpose_op; }
 Ints permutation_of(const Node& n) {
   Ints perm = n.ints("perm");
